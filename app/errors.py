@@ -495,7 +495,7 @@ class NotAnAdapter(RefusedPlan):
         super().__init__(f"{reference} is not an adapter", reference=reference, pointer=pointer)
 
 
-class NotAModel(RefusedPlan):
+class ModelExpected(RefusedPlan):
     """A version that should be a full model is something else."""
 
     def __init__(self, reference: str, pointer: str) -> None:
