@@ -69,7 +69,9 @@ class InvalidVersionNumber(Malformed):
     """A version number is not exactly X.Y.Z."""
 
     def __init__(self, version: str) -> None:
-        super().__init__(f"{version!r} is not a version number: exactly X.Y.Z, digits without leading zeros", version=version)
+        super().__init__(
+            f"{version!r} is not a version number: exactly X.Y.Z, digits without leading zeros", version=version
+        )
 
 
 class InvalidDigest(Malformed):
@@ -97,7 +99,12 @@ class UnknownMethod(Malformed):
     """The recipe names a merge method that this registry does not have."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"no merge method {name!r}; there are: {', '.join(known)}", name=name, known=list(known), pointer="/method/name")
+        super().__init__(
+            f"no merge method {name!r}; there are: {', '.join(known)}",
+            name=name,
+            known=list(known),
+            pointer="/method/name",
+        )
 
 
 class PinContradictsLayer(Malformed):
@@ -170,7 +177,9 @@ class ImportKeyRefused(InvalidContent):
     """A configuration key asks the reader to import code by name."""
 
     def __init__(self, path: str, key: str, value: str) -> None:
-        super().__init__(f"{key} names code to import ({value!r}); only known libraries are allowed", path, key=key, value=value)
+        super().__init__(
+            f"{key} names code to import ({value!r}); only known libraries are allowed", path, key=key, value=value
+        )
 
 
 class UnsafePattern(InvalidContent):
@@ -192,7 +201,11 @@ class RankMismatch(InvalidContent):
 
     def __init__(self, path: str, module: str, expected: int, found: int) -> None:
         super().__init__(
-            f"module {module!r}: rank {expected} expected, {found} found", path, module=module, expected=expected, found=found
+            f"module {module!r}: rank {expected} expected, {found} found",
+            path,
+            module=module,
+            expected=expected,
+            found=found,
         )
 
 
@@ -272,7 +285,9 @@ class ParentNotFound(Missing):
     """A parent that a version names does not exist, or the publisher may not read it."""
 
     def __init__(self, reference: str, pointer: str) -> None:
-        super().__init__(f"the parent {reference} does not exist, or you may not read it", reference=reference, pointer=pointer)
+        super().__init__(
+            f"the parent {reference} does not exist, or you may not read it", reference=reference, pointer=pointer
+        )
 
 
 class UnknownBlob(Missing):
@@ -330,14 +345,18 @@ class DigestMismatch(Conflict):
     """The bytes that arrived have another digest than was declared; nothing was stored."""
 
     def __init__(self, expected: str, found: str) -> None:
-        super().__init__("the bytes that arrived have another digest; nothing was stored", expected=expected, found=found)
+        super().__init__(
+            "the bytes that arrived have another digest; nothing was stored", expected=expected, found=found
+        )
 
 
 class SizeMismatch(Conflict):
     """The bytes that arrived are more or fewer than was declared; nothing was stored."""
 
     def __init__(self, expected: int, found: int) -> None:
-        super().__init__(f"{expected} bytes declared, {found} arrived; nothing was stored", expected=expected, found=found)
+        super().__init__(
+            f"{expected} bytes declared, {found} arrived; nothing was stored", expected=expected, found=found
+        )
 
 
 class UploadIncomplete(Conflict):
@@ -485,7 +504,9 @@ class RecalledInPlan(RefusedPlan):
     """A version in the plan was recalled."""
 
     def __init__(self, reference: Any, paths: Paths) -> None:
-        super().__init__("a version in the plan was recalled", reference=reference, paths=[list(path) for path in paths])
+        super().__init__(
+            "a version in the plan was recalled", reference=reference, paths=[list(path) for path in paths]
+        )
 
 
 class NotAnAdapter(RefusedPlan):
@@ -516,14 +537,21 @@ class ModuleNotInBase(RefusedPlan):
     """An adapter changes a module that the base model does not have, or has in another shape."""
 
     def __init__(self, reference: Any, module: str, reason: str) -> None:
-        super().__init__(f"module {module!r} does not fit the base model: {reason}", reference=reference, module=module, reason=reason)
+        super().__init__(
+            f"module {module!r} does not fit the base model: {reason}",
+            reference=reference,
+            module=module,
+            reason=reason,
+        )
 
 
 class NoExactAdapter(RefusedPlan):
     """The method's result is not low rank, so that no exact adapter exists."""
 
     def __init__(self, method: str) -> None:
-        super().__init__(f"the result of {method} is not low rank; ask for a rank, an energy, or a model", method=method)
+        super().__init__(
+            f"the result of {method} is not low rank; ask for a rank, an energy, or a model", method=method
+        )
 
 
 class UnsupportedFeature(RefusedPlan):

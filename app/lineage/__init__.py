@@ -1,0 +1,1 @@
+"""The database: rows in, frozen values out. The only SQL of the project."""

@@ -1,0 +1,381 @@
+"""Every table. Rows never leave this package: functions beside this file return frozen values.
+
+namespaces ─┬─ memberships       a user or an organisation; a user's id is its namespace's id
+            ├─ tokens, receipts, uploads, idempotency_keys
+            └─ repositories ─┬─ redirects
+                             ├─ commits ── trees ── tree_entries ── blobs
+                             ├─ refs
+                             ├─ aliases, alias_events
+                             └─ versions ─┬─ edges            what a version says of its parents
+                                          └─ version_contents  closure of merged_from and extracted_from
+merge_executions ─┬─ execution_files
+                  └─ merge_requests ── request_inputs
+base_model_aliases, audit_events
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy from the class
+        str: Text,
+        datetime: DateTime(timezone=True),
+        bytes: LargeBinary,
+        float: Double,
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[Any]: JSONB(none_as_null=True),
+        list[str]: ARRAY(Text),
+    }
+
+
+class Namespace(Base):
+    """A user or an organisation; names are unique without case, for ever."""
+
+    __tablename__ = "namespaces"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    key: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    is_admin: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
+    __table_args__ = (CheckConstraint("kind in ('user', 'organization')", name="kind"),)
+
+
+class Membership(Base):
+    __tablename__ = "memberships"
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), primary_key=True, index=True)
+    role: Mapped[str]
+    __table_args__ = (CheckConstraint("role in ('reader', 'writer', 'owner')", name="role"),)
+
+
+class Token(Base):
+    """A token at rest is the SHA-256 of 256 random bits; the token itself is shown once."""
+
+    __tablename__ = "tokens"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), index=True)
+    name: Mapped[str]
+    sha256: Mapped[bytes] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Repository(Base):
+    __tablename__ = "repositories"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    namespace_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    name: Mapped[str]
+    key: Mapped[str]
+    kind: Mapped[str]
+    visibility: Mapped[str]
+    derivatives: Mapped[str]
+    base_model: Mapped[dict[str, Any] | None]
+    description: Mapped[str | None]
+    license: Mapped[str | None]
+    tags: Mapped[list[str]]
+    created_by: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
+    __table_args__ = (
+        UniqueConstraint("namespace_id", "key"),
+        CheckConstraint("kind in ('adapter', 'model', 'stack')", name="kind"),
+        CheckConstraint("visibility in ('public', 'private')", name="visibility"),
+        CheckConstraint("derivatives in ('inherit', 'open')", name="derivatives"),
+        Index("ix_repositories_updated", "updated_at", "id"),
+    )
+
+
+class Redirect(Base):
+    """The name that a moved repository left behind."""
+
+    __tablename__ = "redirects"
+    namespace_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Blob(Base):
+    """Bytes that are in the store, and what was seen while they streamed in."""
+
+    __tablename__ = "blobs"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    inspection: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Receipt(Base):
+    """Proof that a user uploaded these bytes in full, and may name their digest."""
+
+    __tablename__ = "receipts"
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"), primary_key=True)
+    expires_at: Mapped[datetime]
+
+
+class Upload(Base):
+    """An upload in parts that is not finished yet."""
+
+    __tablename__ = "uploads"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    digest: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    part_size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    __table_args__ = (UniqueConstraint("user_id", "digest", "size_bytes"),)
+
+
+class Tree(Base):
+    """A set of files; its id is the digest of their canonical listing."""
+
+    __tablename__ = "trees"
+    id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class TreeEntry(Base):
+    __tablename__ = "tree_entries"
+    tree: Mapped[str] = mapped_column(ForeignKey("trees.id"), primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"), index=True)
+
+
+class Commit(Base):
+    __tablename__ = "commits"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"), index=True)
+    parents: Mapped[list[str]]
+    tree: Mapped[str] = mapped_column(ForeignKey("trees.id"), index=True)
+    author_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    message: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class Ref(Base):
+    __tablename__ = "refs"
+    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    commit_id: Mapped[str] = mapped_column(ForeignKey("commits.id"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Version(Base):
+    """An immutable, numbered commit. A deleted one stays as its own tombstone, so that its number is never free again."""
+
+    __tablename__ = "versions"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"))
+    major: Mapped[int]
+    minor: Mapped[int]
+    patch: Mapped[int]
+    digest: Mapped[str] = mapped_column(unique=True)
+    content_digest: Mapped[str] = mapped_column(index=True)
+    commit_id: Mapped[str] = mapped_column(ForeignKey("commits.id"), index=True)
+    base_model: Mapped[dict[str, Any] | None]
+    facts: Mapped[dict[str, Any]]
+    """An adapter's or a checkpoint's facts, as the files describe it."""
+    license: Mapped[str | None]
+    datasets: Mapped[list[Any]]
+    metrics: Mapped[dict[str, Any]]
+    notes: Mapped[str | None]
+    is_exact_linear: Mapped[bool] = mapped_column(default=False)
+    created_by: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    created_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(default="published")
+    deleted_at: Mapped[datetime | None]
+    deleted_by: Mapped[UUID | None] = mapped_column(ForeignKey("namespaces.id"))
+    __table_args__ = (
+        UniqueConstraint("repository_id", "major", "minor", "patch"),
+        CheckConstraint("state in ('published', 'recalled', 'deleted')", name="state"),
+    )
+
+
+class Edge(Base):
+    """What a version says of one parent; `position` keeps the order in which the parents were named."""
+
+    __tablename__ = "edges"
+    child_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"), index=True)
+    relation: Mapped[str]
+    weight: Mapped[float]
+    role: Mapped[str | None]
+    __table_args__ = (
+        CheckConstraint(
+            "relation in ('builds_on', 'initialized_from', 'merged_from', 'extracted_from')", name="relation"
+        ),
+        CheckConstraint("role in ('trunk', 'branch', 'base')", name="role"),
+    )
+
+
+class VersionContent(Base):
+    """Everything reachable through merged_from and extracted_from: who may not read all of it may not read the version."""
+
+    __tablename__ = "version_contents"
+    version_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"), primary_key=True, index=True)
+
+
+class Alias(Base):
+    __tablename__ = "aliases"
+    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"), index=True)
+    updated_by: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AliasEvent(Base):
+    """One move of an alias; `version_id` is null when it was removed."""
+
+    __tablename__ = "alias_events"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"))
+    key: Mapped[str]
+    version_id: Mapped[UUID | None] = mapped_column(ForeignKey("versions.id"))
+    moved_by: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    moved_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (Index("ix_alias_events_history", "repository_id", "key", "id"),)
+
+
+class BaseModelAlias(Base):
+    """Another name of a base model."""
+
+    __tablename__ = "base_model_aliases"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    canonical: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class MergeExecution(Base):
+    """One run of a plan; it serves every request with the same recipe digest while it is queued, running or kept."""
+
+    __tablename__ = "merge_executions"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    recipe_digest: Mapped[str]
+    plan: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(default="queued")
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Fences: a worker that was taken for dead cannot commit, because a later one has raised the number."""
+    progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_unit: Mapped[str] = mapped_column(default="modules")
+    content_digest: Mapped[str | None]
+    facts: Mapped[dict[str, Any] | None]
+    report: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    evicted_at: Mapped[datetime | None]
+    __table_args__ = (
+        CheckConstraint("state in ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
+        Index(
+            "uq_merge_executions_live",
+            "recipe_digest",
+            unique=True,
+            postgresql_where=text("state in ('queued', 'running', 'succeeded') and evicted_at is null"),
+        ),
+    )
+
+
+class ExecutionFile(Base):
+    __tablename__ = "execution_files"
+    execution_id: Mapped[UUID] = mapped_column(ForeignKey("merge_executions.id"), primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"), index=True)
+
+
+class MergeRequest(Base):
+    """What one caller asked; the plan names the versions that this caller's references led to."""
+
+    __tablename__ = "merge_requests"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    execution_id: Mapped[UUID] = mapped_column(ForeignKey("merge_executions.id"), index=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
+    recipe: Mapped[dict[str, Any]]
+    plan: Mapped[dict[str, Any]]
+    is_cached: Mapped[bool]
+    target_id: Mapped[UUID | None] = mapped_column(ForeignKey("repositories.id"))
+    """Where the result is to be published."""
+    target_version: Mapped[str | None]
+    published_id: Mapped[UUID | None] = mapped_column(ForeignKey("versions.id"), index=True)
+    publish_error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    cancelled_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_merge_requests_user", "user_id", "created_at", "id"),)
+
+
+class RequestInput(Base):
+    """A version whose bytes went into a request's result: reading the result needs the right to read it."""
+
+    __tablename__ = "request_inputs"
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("merge_requests.id"), primary_key=True)
+    version_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"), primary_key=True, index=True)
+
+
+class IdempotencyKey(Base):
+    __tablename__ = "idempotency_keys"
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    status: Mapped[int | None]
+    location: Mapped[str | None]
+    body: Mapped[bytes | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AuditEvent(Base):
+    """Who did what, written in the transaction that did it."""
+
+    __tablename__ = "audit_events"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    actor_id: Mapped[UUID | None] = mapped_column(ForeignKey("namespaces.id"))
+    action: Mapped[str]
+    subject: Mapped[str]
+    namespace_id: Mapped[UUID | None] = mapped_column(ForeignKey("namespaces.id"))
+    request_id: Mapped[str | None]
+    details: Mapped[dict[str, Any]]
+    __table_args__ = (Index("ix_audit_events_namespace", "namespace_id", "id"),)
