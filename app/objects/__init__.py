@@ -1,0 +1,1 @@
+"""The bytes: every file once, under its digest, in a folder or behind S3."""

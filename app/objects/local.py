@@ -1,0 +1,299 @@
+"""The object store in a folder of a local file system.
+
+    <root>/sha256/ab/cd/<64 hex>     objects
+    <root>/uploads/<uuid>/<number>   parts of unfinished uploads
+    <root>/tmp/<random>              what is being written; on the same file system, so that it can be renamed
+
+A path is only ever made from a digest, a uuid or a number that was parsed, never from a user's text. Bytes become
+visible in one order: written < fsync(file) < rename < fsync(folder), where the folder's own entry was made durable before.
+Needs a file system with POSIX renames; on a network file system durability is as good as its fsync.
+"""
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+from uuid import UUID, uuid4
+
+from app.domain.digest import Digest, digest_of_bytes, digest_pattern, hex_of, parse_digest
+from app.errors import BlobDamaged, StoreFull, UploadExpired
+from app.objects.store import StoredObject, chunk_bytes
+
+
+@contextmanager
+def room_needed() -> Iterator[None]:
+    """Raises: StoreFull where the operating system says that the disk or the quota is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull from error
+        raise
+
+
+def make_durable(folder: Path) -> None:
+    """Return when the entries of `folder` survive a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of files, also while somebody else is removing it."""
+    with suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            with suppress(FileNotFoundError):
+                os.unlink(entry)
+        os.rmdir(folder)
+
+
+def pieces(file: BinaryIO, length: int | None) -> Iterator[bytes]:
+    """The next `length` bytes of an open file (None: to its end), which is closed at the end."""
+    with file:
+        remaining = length
+        while remaining is None or remaining > 0:
+            chunk = file.read(chunk_bytes if remaining is None else min(chunk_bytes, remaining))
+            if not chunk:
+                return
+            if remaining is not None:
+                remaining -= len(chunk)
+            yield chunk
+
+
+class Temporary:
+    """A file in `tmp/`, hashed as it is written; renamed to where it belongs, or removed when its context is left."""
+
+    def __init__(self, store: "LocalStore") -> None:
+        self.store = store
+        self.path = store.temporaries / uuid4().hex
+        self.hash = hashlib.sha256()
+        self.size_bytes = 0
+        self.file: BinaryIO | None = None
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("sha256:" + self.hash.hexdigest())
+
+    def __enter__(self) -> Self:
+        with room_needed():
+            self.file = open(self.path, "xb", buffering=0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+            self.path.unlink(missing_ok=True)
+
+    def open_file(self) -> BinaryIO:
+        if self.file is None:
+            raise ValueError(
+                "nothing can be written before the context is entered, after it is left or once it is placed"
+            )
+        return self.file
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        file = self.open_file()
+        rest = memoryview(chunk).cast("B") if len(chunk) else memoryview(b"")
+        self.hash.update(rest)
+        self.size_bytes += len(rest)
+        try:
+            with room_needed():
+                while rest:
+                    rest = rest[file.write(rest) :]
+        except BaseException:
+            # the hash is ahead of the file now: nothing further may be written or placed
+            self.__exit__(None, None, None)
+            raise
+
+    def rename_to(self, target: Path) -> None:
+        """Durable, then visible as `target`, then durably so.
+
+        Raises: StoreFull; FileNotFoundError when the target's folder is not there.
+        """
+        file = self.open_file()
+        with room_needed():
+            # the age of an object counts from its placing, not from the last chunk of a slow upload
+            os.utime(file.fileno())
+            os.fsync(file.fileno())
+            os.rename(self.path, target)
+            self.file = None
+            file.close()
+            make_durable(target.parent)
+
+    def place(self) -> Digest:
+        digest = self.digest
+        self.open_file()
+        target = self.store.path_of(digest)
+        self.store.make_folder(target.parent)
+        self.rename_to(target)
+        return digest
+
+
+class LocalStore:
+    """An ObjectStore in a folder, which is made when it is not there, readable by this user only.
+
+    Two stores on one folder, in one process or several, do not disturb each other.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Raises: OSError when the folder cannot be made."""
+        self.root = root
+        self.objects = root / "sha256"
+        self.uploads = root / "uploads"
+        self.temporaries = root / "tmp"
+        if not root.is_dir():
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_durable(root.parent)
+        for folder in (self.objects, self.uploads, self.temporaries):
+            self.make_folder(folder)
+
+    def path_of(self, digest: Digest) -> Path:
+        """Raises: InvalidDigest."""
+        hexadecimal = hex_of(parse_digest(digest))
+        return self.objects / hexadecimal[:2] / hexadecimal[2:4] / hexadecimal
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder below the root and its parents, durably."""
+        if folder == self.root:
+            return
+        self.make_folder(folder.parent)
+        with room_needed():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            # even if it was there: whoever made it may not have come as far as this
+            make_durable(folder.parent)
+
+    def size(self, digest: Digest) -> int | None:
+        try:
+            return self.path_of(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def read(self, digest: Digest, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        if start < 0 or (length is not None and length < 0):
+            raise ValueError("a range has no negative numbers")
+        file = self.open_object(digest)
+        file.seek(start)
+        return pieces(file, length)
+
+    def read_into(self, digest: Digest, start: int, buffer: memoryview) -> None:
+        with self.open_object(digest) as file:
+            rest = buffer.cast("B") if buffer.nbytes else memoryview(b"")
+            while rest:
+                count = os.preadv(file.fileno(), [rest], start + buffer.nbytes - len(rest))
+                if count == 0:
+                    raise BlobDamaged(digest)
+                rest = rest[count:]
+
+    def open_object(self, digest: Digest) -> BinaryIO:
+        """Raises: BlobDamaged when it is not there."""
+        try:
+            return open(self.path_of(digest), "rb", buffering=0)
+        except FileNotFoundError as error:
+            raise BlobDamaged(digest) from error
+
+    def stage(self) -> Temporary:
+        return Temporary(self)
+
+    def delete(self, digest: Digest) -> bool:
+        # no fsync: an object that a power loss brings back is an orphan like any other, and collected again
+        try:
+            self.path_of(digest).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def digests(self) -> Iterator[StoredObject]:
+        """As the protocol says; a file whose name is not its key is no object and not listed."""
+        for outer in sorted(os.listdir(self.objects)):
+            for inner in sorted(os.listdir(self.objects / outer)):
+                for entry in os.scandir(self.objects / outer / inner):
+                    digest = f"sha256:{entry.name}"
+                    if not digest_pattern.fullmatch(digest) or not entry.name.startswith(outer + inner):
+                        continue
+                    try:
+                        status = entry.stat()
+                    except FileNotFoundError:  # deleted since it was listed
+                        continue
+                    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield StoredObject(Digest(digest), status.st_size, modified_at)
+
+    def folder_of(self, upload: UUID) -> Path:
+        return self.uploads / UUID(str(upload)).hex
+
+    def write_part(self, upload: UUID, number: int, chunks: Iterable[bytes]) -> int:
+        if number < 1:
+            raise ValueError("parts are numbered from 1")
+        folder = self.folder_of(upload)
+        with Temporary(self) as temporary:
+            for chunk in chunks:
+                temporary.write(chunk)
+            self.make_folder(folder)
+            try:
+                temporary.rename_to(folder / str(int(number)))
+            except FileNotFoundError as error:
+                raise UploadExpired(str(upload)) from error
+            return temporary.size_bytes
+
+    def parts(self, upload: UUID) -> dict[int, int]:
+        try:
+            return dict(sorted((int(entry.name), entry.stat().st_size) for entry in os.scandir(self.folder_of(upload))))
+        except FileNotFoundError:
+            return {}
+
+    def read_parts(self, upload: UUID) -> Iterator[bytes]:
+        folder = self.folder_of(upload)
+        for number in self.parts(upload):
+            with open(folder / str(number), "rb", buffering=0) as part:
+                yield from pieces(part, None)
+
+    def discard_upload(self, upload: UUID) -> None:
+        doomed = self.temporaries / uuid4().hex
+        # at once for everybody, by a rename; a killed removal is left for `sweep`
+        with suppress(FileNotFoundError):
+            os.rename(self.folder_of(upload), doomed)
+            remove_tree(doomed)
+
+    def sweep(self, older_than_seconds: float) -> int:
+        limit = time.time() - older_than_seconds
+        swept = 0
+        for entry in list(os.scandir(self.temporaries)):
+            with suppress(FileNotFoundError):
+                if entry.stat().st_mtime > limit:
+                    continue
+                if entry.is_dir():
+                    remove_tree(Path(entry.path))
+                else:
+                    os.unlink(entry)
+                swept += 1
+        return swept
+
+    def probe(self) -> list[str]:
+        lacks = []
+        if len({folder.stat().st_dev for folder in (self.objects, self.uploads, self.temporaries)}) > 1:
+            lacks.append(
+                f"{self.root}: sha256, uploads and tmp lie on different file systems, so that nothing can be placed"
+            )
+        data = uuid4().bytes
+        digest = digest_of_bytes(data)
+        try:
+            with self.stage() as staged:
+                staged.write(data)
+                staged.place()
+            if b"".join(self.read(digest, 1, 3)) != data[1:4]:
+                lacks.append(f"{self.root}: what was written is not what is read")
+            if not self.delete(digest) or self.size(digest) is not None:
+                lacks.append(f"{self.root}: a deleted object is still there")
+        except (OSError, StoreFull, BlobDamaged) as error:
+            lacks.append(f"{self.root}: writing, reading and deleting an object failed: {error}")
+        return lacks
