@@ -622,3 +622,10 @@ class BlobDamaged(Unavailable):
 
     def __init__(self, digest: str) -> None:
         super().__init__(f"the stored bytes of {digest} are damaged or gone", digest=digest)
+
+
+# -- For the operator ------------------------------------------------------------------------------------------------
+
+
+class CannotStart(Exception):
+    """A process cannot start as it is set up; the sentence says what to change. No request ever meets it."""

@@ -1,0 +1,118 @@
+"""Every setting, its default and its unit. Read in `assembly` and `__main__` only; described in docs/settings.md."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+client_variables = frozenset({"GLULAM_URL", "GLULAM_TOKEN"})
+"""Variables with our prefix that the `glulam` client reads, and no server does."""
+
+
+class Visibility(StrEnum):
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Settings(BaseSettings):
+    """From `GLULAM_*` variables, else a `.env` file in the working folder, else the defaults here.
+
+    Raises: pydantic.ValidationError naming the variable that is wrong.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GLULAM_", env_file=".env", env_ignore_empty=True, frozen=True)
+
+    data_dir: Path = Path("data")
+    database_url: SecretStr | None = None
+    """`postgresql://…`; without one the embedded Postgres in the data folder. Secret: it holds a password."""
+    object_store: str | None = None
+
+    s3_endpoint_url: str | None = None
+    s3_region: str | None = None
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+
+    admin_token: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    public_url: str | None = None
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    default_visibility: Visibility = Visibility.PRIVATE
+    anonymous_read: bool = True
+    allow_insecure_sign_in: bool = False
+    """Sign-in by cookie over plain http on a host that is not loopback."""
+
+    max_upload_bytes: PositiveInt = 64 * GIB
+    max_form_bytes: PositiveInt = 16 * GIB
+    max_body_bytes: PositiveInt = 1 * MIB
+    """Of a JSON body."""
+    max_files: PositiveInt = 1_000
+    """In one version."""
+    upload_part_bytes: int = Field(16 * MIB, ge=64 * KIB)
+    upload_lease_seconds: PositiveInt = 24 * 3600
+    receipt_seconds: PositiveInt = 24 * 3600
+    idempotency_seconds: PositiveInt = 24 * 3600
+    max_plan_members: PositiveInt = 1_024
+    """Trunk and branches of one merge together."""
+    max_page_size: PositiveInt = 200
+    default_page_size: PositiveInt = 50
+    merge_cache_bytes: PositiveInt = 64 * GIB
+    """What results that were not published may take up together."""
+
+    database_pool_size: PositiveInt = 10
+    """Connections that one process keeps."""
+    database_statement_seconds: PositiveFloat = 30
+    database_lock_seconds: PositiveFloat = 5
+
+    worker_heartbeat_seconds: PositiveFloat = 5
+    worker_stalled_seconds: PositiveFloat = 30
+    """Without a heartbeat for so long a worker is taken for dead and its jobs are started again."""
+    shutdown_seconds: PositiveFloat = 30
+    """From SIGTERM until whatever still runs is stopped by force."""
+
+    log_format: LogFormat = LogFormat.CONSOLE
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def check_agreement(self) -> Self:
+        if self.worker_stalled_seconds < 3 * self.worker_heartbeat_seconds:
+            # one late heartbeat must not make a living worker look dead
+            raise ValueError("worker_stalled_seconds must be at least three times worker_heartbeat_seconds")
+        if self.default_page_size > self.max_page_size:
+            raise ValueError("default_page_size is larger than max_page_size")
+        return self
+
+    @property
+    def object_store_url(self) -> str:
+        """Where files lie: `s3://bucket/prefix` or `file:///folder`."""
+        return self.object_store or (self.data_dir.absolute() / "objects").as_uri()
+
+    @property
+    def postgres_dir(self) -> Path:
+        """The folder of the embedded Postgres."""
+        return self.data_dir / "postgres"
+
+    @property
+    def admin_token_path(self) -> Path:
+        return self.data_dir / "admin-token"
+
+    @classmethod
+    def variable_of(cls, field: str) -> str:
+        """`GLULAM_DATA_DIR` of `data_dir`."""
+        return f"{cls.model_config['env_prefix']}{field}".upper()
+
+    @classmethod
+    def unknown_variables(cls, names: Iterable[str]) -> list[str]:
+        """Those of the names that look like settings and are none, sorted: misspelt, most likely."""
+        known = {cls.variable_of(field) for field in cls.model_fields} | client_variables
+        return sorted(name for name in names if name.upper().startswith("GLULAM_") and name.upper() not in known)
