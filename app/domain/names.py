@@ -11,12 +11,12 @@ allowed_name = re.compile(r"[A-Za-z0-9._-]+")
 hex_id = re.compile(r"[0-9a-fA-F]{7,}")
 version_like = re.compile(r"v?\d+(\.\d+)*", re.IGNORECASE)
 
-reserved_namespaces = frozenset(
-    "about admin aliases api assets audit blobs collections datasets docs favicon.ico graph healthz help join login logout "
-    "lookup members merge merges metrics models new notifications oauth organizations plan pricing problems readyz recalls "
-    "repositories robots.txt search settings signup spaces stacks static tokens upload uploads user users versions web whoami "
-    "xet".split()
-)
+server_paths = """
+about admin aliases api assets audit blobs collections datasets docs favicon.ico graph healthz help join login logout lookup
+members merge merges metrics models new notifications oauth organizations plan pricing problems readyz recalls repositories
+robots.txt search settings signup spaces stacks static tokens upload uploads user users versions web whoami xet
+"""
+reserved_namespaces = frozenset(server_paths.split())
 """Every first path segment that the server uses or may come to use; compared without case."""
 
 

@@ -210,8 +210,10 @@ class Version(Base):
     content_digest: Mapped[str] = mapped_column(index=True)
     commit_id: Mapped[str] = mapped_column(ForeignKey("commits.id"), index=True)
     base_model: Mapped[dict[str, Any] | None]
+    summary: Mapped[dict[str, Any]]
+    """What the files say in short: all that the answer to a reader shows."""
     facts: Mapped[dict[str, Any]]
-    """An adapter's or a checkpoint's facts, as the files describe it."""
+    """An adapter's or a checkpoint's facts, module by module; read for planning and merging."""
     license: Mapped[str | None]
     datasets: Mapped[list[Any]]
     metrics: Mapped[dict[str, Any]]

@@ -1,0 +1,69 @@
+"""The two digests of a version: of what it is called and stands on, and of the delta it holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from app.domain.adapter import Adapter
+from app.domain.base_model import BaseModel
+from app.domain.digest import Digest, digest_of_json
+from app.domain.number import VersionNumber
+
+schema = 1
+depends_on_base = frozenset({"dora", "bias", "modules_to_save", "trainable_tokens", "pissa", "olora", "corda"})
+"""Features whose delta is only known beside the base's own values."""
+
+
+def adapter_content_digest(
+    adapter: Adapter,
+    weight_digests: Iterable[str],
+    foundation: Sequence[tuple[Digest, float]],
+    base_model: BaseModel | None,
+) -> Digest:
+    """Names the delta: weight files, what scales and places them, and the foundation; not the README, the name or the number."""
+    modules = [
+        [module.name, module.scaling, module.rank, module.is_transposed, module.kind.value]
+        for module in adapter.modules
+    ]
+    needs_base = base_model is not None and depends_on_base & set(adapter.unsupported)
+    return digest_of_json(
+        {
+            "schema": schema,
+            "weights": sorted(weight_digests),
+            "modules": sorted(modules),
+            "features": list(adapter.unsupported),
+            "foundation": [[digest, weight] for digest, weight in sorted(foundation)],
+            "base_model": base_model.as_json() if needs_base and base_model is not None else None,
+        }
+    )
+
+
+def model_content_digest(weight_digests: Mapping[str, str], config_digest: str) -> Digest:
+    """Names a full model: its weight files by path, and its config.json."""
+    return digest_of_json({"schema": schema, "weights": dict(weight_digests), "config": config_digest})
+
+
+def version_digest(
+    repository: UUID,
+    number: VersionNumber,
+    files: Mapping[str, str],
+    base_model: BaseModel | None,
+    parents: Sequence[tuple[Digest, str, float, str | None]],
+    licence: str | None,
+) -> Digest:
+    """Names a version and, through its parents' digests, all that came before; notes, metrics, aliases and state are outside it.
+
+    `parents`: (version digest, relation, weight, role) of every edge.
+    """
+    edges: list[list[Any]] = [[digest, relation, weight, role] for digest, relation, weight, role in parents]
+    return digest_of_json(
+        {
+            "schema": schema,
+            "repository": str(repository),
+            "version": str(number),
+            "files": dict(files),
+            "base_model": None if base_model is None else base_model.as_json(),
+            "parents": sorted(edges, key=lambda edge: (edge[1], edge[0], edge[3] or "", edge[2])),
+            "licence": licence,
+        }
+    )

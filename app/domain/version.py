@@ -1,0 +1,66 @@
+"""A version as readers see it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.domain.base_model import BaseModel
+from app.domain.digest import Digest
+from app.domain.lineage import Kind, Relation, Role, VersionState
+from app.domain.number import VersionNumber
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    path: str
+    digest: Digest
+    size_bytes: int
+    is_pickle: bool = False
+    """An opaque attachment that would run code if it were loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """One edge of a version as a reader may see it; of a hidden parent only relation, weight and role are told."""
+
+    version: UUID
+    relation: Relation
+    weight: float
+    role: Role | None
+    reference: str
+    digest: Digest
+    is_readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An immutable, numbered commit of valid content."""
+
+    id: UUID
+    repository_id: UUID
+    namespace_id: UUID
+    repository: str
+    kind: Kind
+    number: VersionNumber
+    digest: Digest
+    content_digest: Digest
+    commit: str
+    base_model: BaseModel | None
+    summary: dict[str, Any]
+    """What the files say in short, as JSON: of an adapter the member `adapter` of the answer, of a model `model`."""
+    license: str | None
+    datasets: tuple[Any, ...]
+    metrics: dict[str, Any]
+    notes: str | None
+    created_by: str
+    created_at: datetime
+    state: VersionState
+    is_exact_linear: bool
+    deleted_at: datetime | None
+    files: tuple[File, ...] = ()
+    parents: tuple[Parent, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        return f"{self.repository}@{self.number}"

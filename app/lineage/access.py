@@ -1,0 +1,39 @@
+"""Who may read what, as conditions of a query: deny by default, and one place to read the rule."""
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from sqlalchemy.orm import aliased
+
+from app.domain.caller import Caller
+from app.lineage.tables import Repository, Version, VersionContent
+
+
+def can_read_repository(caller: Caller, repository: type[Repository] = Repository) -> ColumnElement[bool]:
+    """Public to whom public means public, else members only."""
+    if caller.is_admin:
+        return true()
+    own = repository.namespace_id.in_(list(caller.roles))
+    if not caller.sees_public:
+        return own
+    return or_(repository.visibility == "public", own)
+
+
+def can_read_version(
+    caller: Caller, version: type[Version] = Version, repository: type[Repository] = Repository
+) -> ColumnElement[bool]:
+    """The repository, and everything in the contents: a merged model minus its base is the private adapter in it.
+
+    A repository whose owner opened its derivatives does not hide what was made of it. Deletion changes no rights.
+    """
+    if caller.is_admin:
+        return true()
+    member = aliased(Version)
+    holder = aliased(Repository)
+    hidden_content = (
+        select(VersionContent.member_id)
+        .join(member, member.id == VersionContent.member_id)
+        .join(holder, holder.id == member.repository_id)
+        .where(
+            VersionContent.version_id == version.id, holder.derivatives != "open", ~can_read_repository(caller, holder)
+        )
+    )
+    return and_(can_read_repository(caller, repository), ~exists(hidden_content))

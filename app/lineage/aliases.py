@@ -1,0 +1,102 @@
+"""Aliases: movable names of versions, with their history."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.caller import Caller
+from app.domain.names import key_of
+from app.domain.number import VersionNumber
+from app.lineage import tables as t
+from app.lineage.access import can_read_version
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRecord:
+    """Where an alias points, or pointed from `moved_at` on; no number: it was removed."""
+
+    name: str
+    number: VersionNumber | None
+    digest: str | None
+    moved_by: str
+    moved_at: datetime
+
+
+def point(tx: Connection, repository: UUID, name: str, version: UUID, by: UUID) -> None:
+    statement = insert(t.Alias).values(
+        repository_id=repository, key=key_of(name), name=name, version_id=version, updated_by=by
+    )
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["repository_id", "key"],
+            set_={
+                "name": statement.excluded.name,
+                "version_id": statement.excluded.version_id,
+                "updated_by": statement.excluded.updated_by,
+                "updated_at": func.now(),
+            },
+        )
+    )
+    tx.execute(insert(t.AliasEvent).values(repository_id=repository, key=key_of(name), version_id=version, moved_by=by))
+
+
+def remove(tx: Connection, repository: UUID, name: str, by: UUID) -> bool:
+    statement = delete(t.Alias).where(t.Alias.repository_id == repository, t.Alias.key == key_of(name))
+    if tx.execute(statement).rowcount == 0:
+        return False
+    tx.execute(insert(t.AliasEvent).values(repository_id=repository, key=key_of(name), version_id=None, moved_by=by))
+    return True
+
+
+def list_aliases(tx: Connection, repository: UUID, caller: Caller, after: str | None, limit: int) -> list[AliasRecord]:
+    """The aliases of versions that the caller may read, by name."""
+    a, v, r, n = t.Alias, t.Version, t.Repository, t.Namespace
+    statement = (
+        select(a.name, v.major, v.minor, v.patch, v.digest, n.name.label("moved_by"), a.updated_at)
+        .join(v, v.id == a.version_id)
+        .join(r, r.id == v.repository_id)
+        .join(n, n.id == a.updated_by)
+        .where(a.repository_id == repository, can_read_version(caller))
+        .order_by(a.key)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(a.key > after)
+    return [
+        AliasRecord(row.name, VersionNumber(row.major, row.minor, row.patch), row.digest, row.moved_by, row.updated_at)
+        for row in tx.execute(statement)
+    ]
+
+
+def history(
+    tx: Connection, repository: UUID, name: str, caller: Caller, before: int | None, limit: int
+) -> list[tuple[int, AliasRecord]]:
+    """Every move of an alias that the caller may see, newest first, with the event's id."""
+    a, v, r, n = t.AliasEvent, t.Version, t.Repository, t.Namespace
+    statement = (
+        select(a.id, v.major, v.minor, v.patch, v.digest, n.name.label("moved_by"), a.moved_at)
+        .outerjoin(v, v.id == a.version_id)
+        .join(r, r.id == a.repository_id)
+        .join(n, n.id == a.moved_by)
+        .where(a.repository_id == repository, a.key == key_of(name), v.id.is_(None) | can_read_version(caller))
+        .order_by(a.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(a.id < before)
+    return [
+        (
+            row.id,
+            AliasRecord(
+                name,
+                None if row.major is None else VersionNumber(row.major, row.minor, row.patch),
+                row.digest,
+                row.moved_by,
+                row.moved_at,
+            ),
+        )
+        for row in tx.execute(statement)
+    ]

@@ -1,0 +1,67 @@
+"""Audit events: who did what, written in the transaction that does it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.caller import Caller
+from app.lineage import tables as t
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    id: int
+    at: datetime
+    actor: str | None
+    action: str
+    subject: str
+    request_id: str | None
+    details: dict[str, Any]
+
+
+def record(
+    tx: Connection, caller: Caller, action: str, subject: str, *, namespace: UUID | None = None, **details: Any
+) -> None:
+    """`action` is `noun.verb`; `namespace` is whose owners may read the event, besides administrators."""
+    tx.execute(
+        insert(t.AuditEvent).values(
+            actor_id=caller.user_id,
+            action=action,
+            subject=subject,
+            namespace_id=namespace,
+            request_id=caller.request_id,
+            details=details,
+        )
+    )
+
+
+def events(
+    tx: Connection,
+    namespaces: list[UUID] | None,
+    *,
+    action: str | None,
+    subject: str | None,
+    before: int | None,
+    limit: int,
+) -> list[AuditEvent]:
+    """Newest first; `namespaces` None: all."""
+    a = t.AuditEvent
+    statement = (
+        select(a.id, a.at, t.Namespace.name.label("actor"), a.action, a.subject, a.request_id, a.details)
+        .outerjoin(t.Namespace, t.Namespace.id == a.actor_id)
+        .order_by(a.id.desc())
+        .limit(limit)
+    )
+    if namespaces is not None:
+        statement = statement.where(a.namespace_id.in_(namespaces))
+    if action is not None:
+        statement = statement.where(a.action == action)
+    if subject is not None:
+        statement = statement.where(a.subject == subject)
+    if before is not None:
+        statement = statement.where(a.id < before)
+    return [AuditEvent(*row) for row in tx.execute(statement)]

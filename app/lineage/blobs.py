@@ -1,0 +1,123 @@
+"""Blobs, receipts and unfinished uploads."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.caller import Caller
+from app.domain.digest import Digest
+from app.lineage import tables as t
+from app.lineage.access import can_read_version
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRecord:
+    digest: Digest
+    size_bytes: int
+    inspection: dict[str, Any]
+    """What was seen while the bytes streamed in; `formats` reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    id: UUID
+    digest: Digest
+    size_bytes: int
+    part_size_bytes: int
+    expires_at: datetime
+    is_expired: bool
+
+
+def record(tx: Connection, digest: Digest, size_bytes: int, inspection: dict[str, Any]) -> None:
+    """The bytes are in the store. Known bytes leave the row as it is: equal bytes are inspected equally."""
+    statement = insert(t.Blob).values(digest=digest, size_bytes=size_bytes, inspection=inspection)
+    tx.execute(statement.on_conflict_do_nothing(index_elements=["digest"]))
+
+
+def grant_receipt(tx: Connection, user: UUID, digest: Digest, lease: timedelta) -> None:
+    statement = insert(t.Receipt).values(user_id=user, digest=digest, expires_at=func.now() + lease)
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["user_id", "digest"], set_={"expires_at": statement.excluded.expires_at}
+        )
+    )
+
+
+def nameable(tx: Connection, caller: Caller, digests: Iterable[str]) -> dict[str, BlobRecord]:
+    """Those of the blobs that the caller may name: uploaded in full by them, or held by a version that they may read."""
+    b, v, r = t.Blob, t.Version, t.Repository
+    receipt = exists().where(
+        t.Receipt.user_id == caller.user_id, t.Receipt.digest == b.digest, t.Receipt.expires_at > func.now()
+    )
+    held = (
+        select(t.TreeEntry.digest)
+        .join(t.Commit, t.Commit.tree == t.TreeEntry.tree)
+        .join(v, v.commit_id == t.Commit.id)
+        .join(r, r.id == v.repository_id)
+        .where(t.TreeEntry.digest == b.digest, v.state == "published", r.deleted_at.is_(None), can_read_version(caller))
+        .correlate(b)
+        .exists()
+    )
+    statement = select(b.digest, b.size_bytes, b.inspection).where(b.digest.in_(list(digests)), or_(receipt, held))
+    return {row.digest: BlobRecord(row.digest, row.size_bytes, row.inspection) for row in tx.execute(statement)}
+
+
+def get(tx: Connection, digest: str) -> BlobRecord:
+    """By digest, whoever asks: for digests that the database itself named."""
+    b = t.Blob
+    row = tx.execute(select(b.digest, b.size_bytes, b.inspection).where(b.digest == digest)).one()
+    return BlobRecord(row.digest, row.size_bytes, row.inspection)
+
+
+def upload_selection() -> Any:
+    u = t.Upload
+    return select(
+        u.id, u.digest, u.size_bytes, u.part_size_bytes, u.expires_at, (u.expires_at <= func.now()).label("is_expired")
+    )
+
+
+def begin_upload(
+    tx: Connection, id: UUID, user: UUID, digest: Digest, size_bytes: int, part_size_bytes: int, lease: timedelta
+) -> UploadRecord:
+    """The user's unfinished upload of these bytes, its lease renewed, or a new one."""
+    statement = insert(t.Upload).values(
+        id=id,
+        user_id=user,
+        digest=digest,
+        size_bytes=size_bytes,
+        part_size_bytes=part_size_bytes,
+        expires_at=func.now() + lease,
+    )
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["user_id", "digest", "size_bytes"], set_={"expires_at": statement.excluded.expires_at}
+        )
+    )
+    u = t.Upload
+    row = tx.execute(upload_selection().where(u.user_id == user, u.digest == digest, u.size_bytes == size_bytes)).one()
+    return UploadRecord(*row)
+
+
+def find_upload(tx: Connection, id: UUID, user: UUID) -> UploadRecord | None:
+    """A user's own upload; somebody else's is not there."""
+    row = tx.execute(upload_selection().where(t.Upload.id == id, t.Upload.user_id == user)).first()
+    return None if row is None else UploadRecord(*row)
+
+
+def delete_upload(tx: Connection, id: UUID) -> None:
+    tx.execute(delete(t.Upload).where(t.Upload.id == id))
+
+
+def expire_uploads(tx: Connection) -> list[UUID]:
+    """Removes the rows of uploads whose lease ended; their parts are the caller's to discard."""
+    statement = delete(t.Upload).where(t.Upload.expires_at <= func.now()).returning(t.Upload.id)
+    return list(tx.execute(statement).scalars())
+
+
+def expire_receipts(tx: Connection) -> int:
+    return tx.execute(delete(t.Receipt).where(t.Receipt.expires_at <= func.now())).rowcount

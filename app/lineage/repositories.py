@@ -1,0 +1,230 @@
+"""Repositories: names, settings, deletion, moves."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
+
+from app.domain.caller import Caller
+from app.domain.lineage import Kind
+from app.domain.names import RepositoryName, key_of
+from app.domain.repository import Derivatives, Repository, Visibility
+from app.lineage import tables as t
+from app.lineage.access import can_read_repository, can_read_version
+from app.lineage.codec import load_base
+
+Creator = aliased(t.Namespace)
+
+
+def selection() -> Select[Any]:
+    r, n = t.Repository, t.Namespace
+    return (
+        select(
+            r.id,
+            r.namespace_id,
+            n.name.label("namespace"),
+            r.name,
+            r.kind,
+            r.visibility,
+            r.derivatives,
+            r.base_model,
+            r.description,
+            r.license,
+            r.tags,
+            Creator.name.label("created_by"),
+            r.created_at,
+            r.updated_at,
+            r.deleted_at,
+        )
+        .join(n, n.id == r.namespace_id)
+        .join(Creator, Creator.id == r.created_by)
+    )
+
+
+def repository_of(row: Row[Any]) -> Repository:
+    return Repository(
+        id=row.id,
+        namespace_id=row.namespace_id,
+        namespace=row.namespace,
+        name=row.name,
+        kind=Kind(row.kind),
+        visibility=Visibility(row.visibility),
+        derivatives=Derivatives(row.derivatives),
+        base_model=load_base(row.base_model),
+        description=row.description,
+        license=row.license,
+        tags=tuple(row.tags),
+        created_by=row.created_by,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        deleted_at=row.deleted_at,
+    )
+
+
+def find(tx: Connection, name: RepositoryName, caller: Caller) -> Repository | None:
+    """A repository that the caller may read, living or deleted; a name that a move left behind leads to it."""
+    n, r = t.Namespace, t.Repository
+    at_name = and_(n.key == key_of(name.namespace), r.key == key_of(name.name))
+    row = tx.execute(selection().where(at_name, can_read_repository(caller))).first()
+    if row is not None:
+        return repository_of(row)
+    moved = (
+        select(t.Redirect.repository_id)
+        .join(n, n.id == t.Redirect.namespace_id)
+        .where(n.key == key_of(name.namespace), t.Redirect.key == key_of(name.name))
+        .scalar_subquery()
+    )
+    row = tx.execute(selection().where(r.id == moved, can_read_repository(caller))).first()
+    return None if row is None else repository_of(row)
+
+
+def get(tx: Connection, id: UUID) -> Repository:
+    """By uuid, whoever asks."""
+    return repository_of(tx.execute(selection().where(t.Repository.id == id)).one())
+
+
+def occupant(tx: Connection, namespace: UUID, name: str) -> tuple[UUID, bool] | None:
+    """Who holds a name, whoever asks: (repository, whether it is deleted). A redirect holds its name too."""
+    r = t.Repository
+    row = tx.execute(select(r.id, r.deleted_at).where(r.namespace_id == namespace, r.key == key_of(name))).first()
+    if row is not None:
+        return row.id, row.deleted_at is not None
+    redirect = select(t.Redirect.repository_id).where(
+        t.Redirect.namespace_id == namespace, t.Redirect.key == key_of(name)
+    )
+    moved = tx.execute(redirect).scalar()
+    return None if moved is None else (moved, False)
+
+
+def insert_repository(tx: Connection, id: UUID, namespace: UUID, name: str, values: Mapping[str, Any]) -> bool:
+    """False if the name is taken."""
+    statement = (
+        insert(t.Repository)
+        .values(id=id, namespace_id=namespace, name=name, key=key_of(name), **values)
+        .on_conflict_do_nothing(index_elements=["namespace_id", "key"])
+        .returning(t.Repository.id)
+    )
+    return tx.execute(statement).first() is not None
+
+
+def change(tx: Connection, id: UUID, values: Mapping[str, Any]) -> None:
+    tx.execute(update(t.Repository).where(t.Repository.id == id).values(updated_at=func.now(), **values))
+
+
+def move(tx: Connection, repository: Repository, namespace: UUID, name: str) -> None:
+    """The old name becomes a redirect; the caller has seen that the new one is free."""
+    tx.execute(
+        update(t.Repository)
+        .where(t.Repository.id == repository.id)
+        .values(namespace_id=namespace, name=name, key=key_of(name), updated_at=func.now())
+    )
+    if (namespace, key_of(name)) != (repository.namespace_id, key_of(repository.name)):
+        tx.execute(
+            insert(t.Redirect).values(
+                namespace_id=repository.namespace_id, key=key_of(repository.name), repository_id=repository.id
+            )
+        )
+
+
+def drop_redirect(tx: Connection, namespace: UUID, name: str, repository: UUID) -> bool:
+    """Whether this repository's own redirect stood at the name, and is gone now."""
+    statement = t.Redirect.__table__.delete().where(  # type: ignore[attr-defined]  # Declarative types the table as FromClause
+        t.Redirect.namespace_id == namespace, t.Redirect.key == key_of(name), t.Redirect.repository_id == repository
+    )
+    return bool(tx.execute(statement).rowcount)
+
+
+def lock(tx: Connection, id: UUID) -> None:
+    """One publisher at a time in a repository: numbers, refs and aliases move under this lock."""
+    tx.execute(select(t.Repository.id).where(t.Repository.id == id).with_for_update())
+
+
+def as_pattern(text: str) -> str:
+    """A LIKE pattern that finds the text literally."""
+    return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+
+
+def search(
+    tx: Connection,
+    caller: Caller,
+    *,
+    q: str | None,
+    kind: str | None,
+    namespace: str | None,
+    base_model: Sequence[str],
+    tag: Sequence[str],
+    license: str | None,
+    sort: str,
+    after: tuple[Any, UUID] | None,
+    limit: int,
+) -> list[Repository]:
+    """Living repositories that the caller may read. `base_model`: lower-case names, any of them."""
+    r, n = t.Repository, t.Namespace
+    statement = selection().where(r.deleted_at.is_(None), can_read_repository(caller))
+    for word in (q or "").split():
+        pattern = as_pattern(word)
+        full_name = n.name + "/" + r.name
+        statement = statement.where(
+            or_(
+                full_name.ilike(pattern), r.description.ilike(pattern), func.array_to_string(r.tags, " ").ilike(pattern)
+            )
+        )
+    if kind is not None:
+        statement = statement.where(r.kind == kind)
+    if namespace is not None:
+        statement = statement.where(n.key == key_of(namespace))
+    if base_model:
+        names = list(base_model)
+        versions = select(t.Version.repository_id).where(
+            func.lower(t.Version.base_model["name"].astext).in_(names),
+            t.Version.state == "published",
+            can_read_version(caller),
+        )
+        statement = statement.where(or_(func.lower(r.base_model["name"].astext).in_(names), r.id.in_(versions)))
+    for wanted in tag:
+        statement = statement.where(r.tags.any(wanted))  # type: ignore[arg-type]  # an ARRAY column compares with a plain value
+    if license is not None:
+        statement = statement.where(func.lower(r.license) == license.lower())
+    key: Any = {"updated": r.updated_at, "created": r.created_at, "name": func.lower(n.name + "/" + r.name)}[sort]
+    if sort == "name":
+        statement = statement.order_by(key, r.id)
+        if after is not None:
+            statement = statement.where(tuple_(key, r.id) > after)
+    else:
+        statement = statement.order_by(key.desc(), r.id.desc())
+        if after is not None:
+            statement = statement.where(tuple_(key, r.id) < after)
+    return [repository_of(row) for row in tx.execute(statement.limit(limit))]
+
+
+def base_model_aliases(tx: Connection) -> dict[str, str]:
+    """Lower-case name → canonical name."""
+    statement = select(t.BaseModelAlias.key, t.BaseModelAlias.canonical)
+    return {row.key: row.canonical for row in tx.execute(statement)}
+
+
+def list_base_model_aliases(tx: Connection) -> list[tuple[str, str, datetime]]:
+    a = t.BaseModelAlias
+    return [
+        (row.name, row.canonical, row.created_at)
+        for row in tx.execute(select(a.name, a.canonical, a.created_at).order_by(a.key))
+    ]
+
+
+def set_base_model_alias(tx: Connection, name: str, canonical: str) -> None:
+    statement = insert(t.BaseModelAlias).values(key=name.lower(), name=name, canonical=canonical)
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["key"], set_={"name": statement.excluded.name, "canonical": statement.excluded.canonical}
+        )
+    )
+
+
+def remove_base_model_alias(tx: Connection, name: str) -> bool:
+    statement = t.BaseModelAlias.__table__.delete().where(t.BaseModelAlias.key == name.lower())  # type: ignore[attr-defined]  # as above
+    return bool(tx.execute(statement).rowcount)
