@@ -5,8 +5,8 @@
     <root>/tmp/<random>              what is being written; on the same file system, so that it can be renamed
 
 A path is only ever made from a digest, a uuid or a number that was parsed, never from a user's text. Bytes become
-visible in one order: written < fsync(file) < rename < fsync(folder), where the folder's own entry was made durable before.
-Needs a file system with POSIX renames; on a network file system durability is as good as its fsync.
+visible in one order: written < fsync(file) < rename < fsync(folder), the folder's own entry having been made durable
+before. Needs a file system with POSIX renames; on a network file system durability is as good as its fsync.
 """
 
 import errno

@@ -1,0 +1,130 @@
+"""What only the folder promises: where files lie, what a full disk does, and in which order bytes become visible."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.domain.digest import digest_of_bytes, hex_of
+from app.errors import StoreFull
+from app.objects.local import LocalStore, room_needed
+from app.objects.store import open_store
+
+
+def test_an_object_lies_under_its_digest_and_a_part_under_its_upload(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "objects")
+    with store.stage() as staged:
+        staged.write(b"abc")
+        staged.place()
+    hexadecimal = hex_of(digest_of_bytes(b"abc"))
+    store.write_part(UUID(int=7), 3, [b"part"])
+    files = {
+        str(path.relative_to(tmp_path / "objects")) for path in (tmp_path / "objects").rglob("*") if path.is_file()
+    }
+    assert files == {f"sha256/{hexadecimal[:2]}/{hexadecimal[2:4]}/{hexadecimal}", f"uploads/{UUID(int=7).hex}/3"}
+    assert (tmp_path / "objects").stat().st_mode & 0o077 == 0, "private adapters are not for other users of the machine"
+
+
+def test_a_file_that_is_no_object_is_not_listed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    folder = tmp_path / "sha256" / "ab" / "cd"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("not an object")
+    (folder / ("00" * 32)).write_text("an object's name in the wrong folder")
+    assert list(store.digests()) == []
+
+
+def test_a_folder_that_cannot_be_listed_stops_the_listing(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    (tmp_path / "sha256" / "ab").write_text("a file where a folder should be")
+    with pytest.raises(NotADirectoryError):
+        list(store.digests())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_a_full_store(number: int) -> None:
+    with pytest.raises(StoreFull), room_needed():
+        raise OSError(number, os.strerror(number))
+
+
+def test_other_errors_of_the_disk_stay_what_they_are() -> None:
+    with pytest.raises(OSError, match="Input/output"), room_needed():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_nothing_is_placed_after_a_write_failed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    with store.stage() as staged:
+        assert staged.file is not None
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, staged.file.fileno())
+        os.close(full)
+        with pytest.raises(StoreFull):
+            staged.write(b"abc")
+        with pytest.raises(ValueError):
+            staged.place()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(store.digests()) == []
+
+
+order_check = """
+import os, sys
+from pathlib import Path
+from app.objects.store import open_store
+
+store = open_store(sys.argv[1])
+steps = []
+
+def record(name, original):
+    def call(*arguments, **options):
+        result = original(*arguments, **options)
+        target = os.readlink(f"/proc/self/fd/{arguments[0]}") if isinstance(arguments[0], int) else str(arguments[-1])
+        steps.append((name, target))
+        return result
+    return call
+
+os.fsync, os.rename = record("fsync", os.fsync), record("rename", os.rename)
+with store.stage() as staged:
+    staged.write(b"abc")
+    digest = staged.place()
+target = str(store.path_of(digest))
+root = str(store.root)
+rename = steps.index(("rename", target))
+(file_sync,) = [index for index, (name, path) in enumerate(steps) if name == "fsync" and "/tmp/" in path.replace(root, "")]
+after = [path for name, path in steps[rename + 1 :] if name == "fsync"]
+before = {path for name, path in steps[:rename] if name == "fsync"}
+assert file_sync < rename, steps
+assert after == [os.path.dirname(target)], steps
+assert {root, root + "/sha256", os.path.dirname(os.path.dirname(target))} <= before, steps
+"""
+
+
+def test_the_file_is_durable_before_its_name_and_the_name_before_the_return(tmp_path: Path) -> None:
+    """In a process of its own, whose fsync and rename are recorded."""
+    subprocess.run([sys.executable, "-c", order_check, (tmp_path / "objects").as_uri()], check=True)
+
+
+def test_a_file_size_limit_of_the_process_leaves_no_object(tmp_path: Path) -> None:
+    """A short write in the middle of a chunk: the rest fails, and nothing half written is placed."""
+    script = f"""
+import resource, signal, sys
+from app.objects.store import open_store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = open_store({(tmp_path / "objects").as_uri()!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))
+try:
+    with store.stage() as staged:
+        staged.write(b"x" * 3000)
+        staged.place()
+except OSError as error:
+    sys.exit(0 if list(store.digests()) == [] and store.sweep(-60) == 0 else 1)
+sys.exit(2)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert list(open_store((tmp_path / "objects").as_uri()).digests()) == []
