@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     admin_token: SecretStr | None = None
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(8000, ge=1, le=65535)
     public_url: str | None = None
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     default_visibility: Visibility = Visibility.PRIVATE

@@ -1,0 +1,50 @@
+"""One line per event on standard error, as JSON or for people; what libraries log comes out the same way."""
+
+import logging
+import re
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+token = re.compile(r"glu_[A-Za-z0-9_-]{8,}")
+"""Every token of ours, wherever it stands."""
+
+
+class WithoutTokens(logging.StreamHandler[TextIO]):
+    """Writes lines in which every token has been blotted out, also those that stand in a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return token.sub("glu_…", super().format(record))
+
+
+def configure(log_format: str, level: str) -> None:
+    """Set up logging for this process, once; `log_format` is "json" or "console"."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[Processor]
+    if log_format == "json":
+        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    else:
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    handler = WithoutTokens(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    for talkative in ("procrastinate", "alembic", "psycopg.pool"):
+        logging.getLogger(talkative).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,0 +1,1 @@
+"""Claims a job, executes its plan; chores."""

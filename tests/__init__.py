@@ -1,0 +1,1 @@
+"""Tests mirror `app/`; helpers are imported from here by name."""
