@@ -1,0 +1,36 @@
+"""One adapter's part in one module."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """gain·B·A, one summand of a module's delta.
+
+    `a` is [r, in] and `b` [out, r], float16, bfloat16, float32 or float64; `gain` is weight·scaling, no unit.
+    Raises: ValueError when the two do not fit together.
+    """
+
+    a: Tensor
+    b: Tensor
+    gain: float
+
+    def __post_init__(self) -> None:
+        if self.a.ndim != 2 or self.b.ndim != 2 or self.a.shape[0] != self.b.shape[1]:
+            raise ValueError(f"B·A needs [out, r] and [r, in], not {list(self.b.shape)} and {list(self.a.shape)}")
+
+    @property
+    def rank(self) -> int:
+        return self.a.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the delta: (out, in)."""
+        return self.b.shape[0], self.a.shape[1]
+
+    def transposed(self) -> Self:
+        """The factors of (B·A)ᵀ = Aᵀ·Bᵀ, for a base that stores its weight as [in, out]; views, no copy."""
+        return type(self)(a=self.b.mT, b=self.a.mT, gain=self.gain)
