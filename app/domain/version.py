@@ -10,14 +10,21 @@ from app.domain.digest import Digest
 from app.domain.lineage import Kind, Relation, Role, VersionState
 from app.domain.number import VersionNumber
 
+pickled_suffixes = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+
 
 @dataclass(frozen=True, slots=True)
 class File:
     path: str
     digest: Digest
     size_bytes: int
-    is_pickle: bool = False
-    """An opaque attachment that would run code if it were loaded."""
+    kind: str = "other"
+    """By its bytes: safetensors, pickle, zip, …"""
+
+    @property
+    def is_pickle(self) -> bool:
+        """An attachment that can run code when it is loaded: by its bytes, or by a name that loaders take for a pickle."""
+        return self.kind == "pickle" or self.path.lower().endswith(pickled_suffixes)
 
 
 @dataclass(frozen=True, slots=True)

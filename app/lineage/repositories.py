@@ -217,6 +217,9 @@ def list_base_model_aliases(tx: Connection) -> list[tuple[str, str, datetime]]:
 
 
 def set_base_model_alias(tx: Connection, name: str, canonical: str) -> None:
+    """Names that led to `name` lead to `canonical` too, so that one look-up is always enough."""
+    a = t.BaseModelAlias
+    tx.execute(update(a).where(func.lower(a.canonical) == name.lower()).values(canonical=canonical))
     statement = insert(t.BaseModelAlias).values(key=name.lower(), name=name, canonical=canonical)
     tx.execute(
         statement.on_conflict_do_update(
@@ -228,3 +231,7 @@ def set_base_model_alias(tx: Connection, name: str, canonical: str) -> None:
 def remove_base_model_alias(tx: Connection, name: str) -> bool:
     statement = t.BaseModelAlias.__table__.delete().where(t.BaseModelAlias.key == name.lower())  # type: ignore[attr-defined]  # as above
     return bool(tx.execute(statement).rowcount)
+
+
+def mark_deleted(tx: Connection, id: UUID) -> None:
+    tx.execute(update(t.Repository).where(t.Repository.id == id).values(deleted_at=func.now(), updated_at=func.now()))

@@ -233,7 +233,7 @@ def with_details(tx: Connection, rows: Sequence[Row[Any]], caller: Caller) -> li
 def files_of(tx: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[File, ...]]:
     v, e, b = t.Version, t.TreeEntry, t.Blob
     statement = (
-        select(v.id, e.path, e.digest, b.size_bytes, b.inspection["magic"].astext.label("magic"))
+        select(v.id, e.path, e.digest, b.size_bytes, b.inspection["kind"].astext.label("kind"))
         .join(t.Commit, t.Commit.id == v.commit_id)
         .join(e, e.tree == t.Commit.tree)
         .join(b, b.digest == e.digest)
@@ -242,7 +242,7 @@ def files_of(tx: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[File, ...]
     )
     files: dict[UUID, list[File]] = {id: [] for id in ids}
     for row in tx.execute(statement):
-        files[row.id].append(File(row.path, row.digest, row.size_bytes, is_pickle=row.magic == "pickle"))
+        files[row.id].append(File(row.path, row.digest, row.size_bytes, row.kind))
     return {id: tuple(found) for id, found in files.items()}
 
 

@@ -1,0 +1,213 @@
+"""Repositories: made, found, changed, moved, deleted, reopened; and the other names of base models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection
+
+from app.domain.base_model import BaseModel
+from app.domain.caller import Caller
+from app.domain.lineage import Kind
+from app.domain.names import RepositoryName, check_name, key_of
+from app.domain.repository import Derivatives, Repository, Visibility
+from app.errors import Forbidden, NameExists, NameTaken, NotFound, UnsupportedFeature
+from app.lineage import accounts, audit, repositories
+from app.lineage.codec import dump_base
+from app.lineage.engine import Database
+from app.services import finding
+
+
+@dataclass(frozen=True, slots=True)
+class NewRepository:
+    name: RepositoryName
+    kind: Kind = Kind.ADAPTER
+    base_model: BaseModel | None = None
+    description: str | None = None
+    license: str | None = None
+    tags: tuple[str, ...] = ()
+    visibility: Visibility | None = None
+    derivatives: Derivatives = Derivatives.INHERIT
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryChange:
+    """What a PATCH asks; only what is in `values` changes. A new namespace or name moves the repository."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    namespace: str | None = None
+    name: str | None = None
+
+
+class Registering:
+    def __init__(self, database: Database, *, default_visibility: Visibility) -> None:
+        self.database = database
+        self.default_visibility = default_visibility
+
+    def create(self, caller: Caller, new: NewRepository) -> Repository:
+        """A new repository, or the owner's deleted one opened again: same uuid, its numbers stay used.
+
+        Raises: InvalidName, NotFound (namespace), Forbidden, NameExists, NameTaken.
+        """
+        if new.kind is Kind.STACK:
+            raise UnsupportedFeature("a repository of kind stack")
+        with self.database.begin() as tx:
+            namespace = accounts.find_namespace(tx, new.name.namespace)
+            if namespace is None:
+                raise NotFound(new.name.namespace, "/namespace")
+            if not caller.may_write(namespace.id):
+                raise self._refusal(tx, caller, new.name, namespace.name)
+            values = {
+                "kind": new.kind.value,
+                "visibility": (new.visibility or self.default_visibility).value,
+                "derivatives": new.derivatives.value,
+                "base_model": dump_base(new.base_model),
+                "description": new.description,
+                "license": new.license,
+                "tags": list(new.tags),
+                "created_by": caller.user,
+            }
+            id = uuid4()
+            holder = repositories.occupant(tx, namespace.id, new.name.name)
+            if holder is None:
+                if not repositories.insert_repository(tx, id, namespace.id, check_name(new.name.name), values):
+                    raise NameExists(str(new.name))
+                audit.record(
+                    tx, caller, "repository.created", str(new.name), namespace=namespace.id, repository=str(id)
+                )
+                return repositories.get(tx, id)
+            id, is_deleted = holder
+            if not is_deleted:
+                raise NameExists(str(new.name))
+            if not caller.may_own(namespace.id):
+                raise NameTaken(str(new.name))
+            if repositories.get(tx, id).kind is not new.kind:
+                raise NameExists(str(new.name))
+            del values["kind"], values["created_by"]
+            repositories.change(tx, id, {**values, "deleted_at": None})
+            audit.record(tx, caller, "repository.reopened", str(new.name), namespace=namespace.id, repository=str(id))
+            return repositories.get(tx, id)
+
+    def _refusal(self, tx: Connection, caller: Caller, name: RepositoryName, namespace: str) -> Forbidden | NameTaken:
+        """To those who could read a deleted repository its name is taken; everybody else only lacks the right."""
+        found = repositories.find(tx, name, caller)
+        if found is not None and found.deleted_at is not None:
+            return NameTaken(found.full_name)
+        return Forbidden("write to", namespace)
+
+    def get(self, caller: Caller, name: RepositoryName) -> Repository:
+        """Raises: NotFound, Deleted."""
+        with self.database.read() as tx:
+            return finding.repository(tx, name, caller)
+
+    def search(
+        self,
+        caller: Caller,
+        *,
+        q: str | None,
+        kind: Kind | None,
+        namespace: str | None,
+        base_model: str | None,
+        tag: Sequence[str],
+        license: str | None,
+        sort: str,
+        after: tuple[datetime | str, UUID] | None,
+        limit: int,
+    ) -> list[Repository]:
+        """Living repositories that the caller may read; `base_model` is found by every name that the registry knows it by."""
+        with self.database.read() as tx:
+            names: list[str] = []
+            if base_model is not None:
+                aliases = repositories.base_model_aliases(tx)
+                canonical = aliases.get(base_model.lower(), base_model).lower()
+                names = [canonical, *(other for other, target in aliases.items() if target.lower() == canonical)]
+            return repositories.search(
+                tx,
+                caller,
+                q=q,
+                kind=None if kind is None else kind.value,
+                namespace=namespace,
+                base_model=names,
+                tag=tag,
+                license=license,
+                sort=sort,
+                after=after,
+                limit=limit,
+            )
+
+    def change(self, caller: Caller, name: RepositoryName, change: RepositoryChange) -> Repository:
+        """Description, licence, tags and base model by writers; visibility, derivatives and the name by owners.
+
+        Raises: NotFound, Deleted, Forbidden, NameExists, InvalidName.
+        """
+        with self.database.begin() as tx:
+            found = finding.writable(tx, name, caller)
+            moves = change.namespace is not None or change.name is not None
+            if (moves or {"visibility", "derivatives"} & set(change.values)) and not caller.may_own(found.namespace_id):
+                raise Forbidden("own", found.full_name)
+            repositories.lock(tx, found.id)
+            if change.values:
+                repositories.change(tx, found.id, change.values)
+            if moves:
+                self._move(tx, caller, found, change.namespace or found.namespace, change.name or found.name)
+            changed = repositories.get(tx, found.id)
+            fields = sorted(change.values)
+            details = {"fields": fields, "from": found.full_name} if moves else {"fields": fields}
+            audit.record(tx, caller, "repository.changed", changed.full_name, namespace=changed.namespace_id, **details)
+            return changed
+
+    def _move(self, tx: Connection, caller: Caller, found: Repository, namespace: str, name: str) -> None:
+        target = accounts.find_namespace(tx, namespace)
+        if target is None:
+            raise NotFound(namespace, "/namespace")
+        if not caller.may_own(target.id):
+            raise Forbidden("own", target.name)
+        check_name(name)
+        same_place = (target.id, key_of(name)) == (found.namespace_id, key_of(found.name))
+        if not same_place:
+            # back to a name of its own, which its redirect holds
+            repositories.drop_redirect(tx, target.id, name, found.id)
+            if repositories.occupant(tx, target.id, name) is not None:
+                raise NameExists(f"{target.name}/{name}")
+        repositories.move(tx, found, target.id, name)
+
+    def delete(self, caller: Caller, name: RepositoryName) -> None:
+        """Leaves a tombstone: the name is never free for anybody else. Deleting twice is one deletion.
+
+        Raises: NotFound, Forbidden.
+        """
+        with self.database.begin() as tx:
+            found = repositories.find(tx, name, caller)
+            if found is None:
+                raise NotFound(str(name))
+            if not caller.may_own(found.namespace_id):
+                raise Forbidden("delete", found.full_name)
+            if found.deleted_at is None:
+                repositories.mark_deleted(tx, found.id)
+                audit.record(tx, caller, "repository.deleted", found.full_name, namespace=found.namespace_id)
+
+    def base_model_aliases(self) -> list[tuple[str, str, datetime]]:
+        """(name, canonical name, when), by name."""
+        with self.database.read() as tx:
+            return repositories.list_base_model_aliases(tx)
+
+    def set_base_model_alias(self, caller: Caller, name: str, canonical: str) -> None:
+        """From now on both names are one base model. Raises: Forbidden."""
+        if not caller.is_admin:
+            raise Forbidden("name base models of", "this registry")
+        with self.database.begin() as tx:
+            # a chain of aliases would make equality depend on the order of look-ups
+            final = repositories.base_model_aliases(tx).get(canonical.lower(), canonical)
+            repositories.set_base_model_alias(tx, name, final)
+            audit.record(tx, caller, "base_model_alias.set", name, canonical=final)
+
+    def remove_base_model_alias(self, caller: Caller, name: str) -> None:
+        """Raises: Forbidden, NotFound."""
+        if not caller.is_admin:
+            raise Forbidden("name base models of", "this registry")
+        with self.database.begin() as tx:
+            if not repositories.remove_base_model_alias(tx, name):
+                raise NotFound(name)
+            audit.record(tx, caller, "base_model_alias.removed", name)
