@@ -1,10 +1,11 @@
 """Every setting, its default and its unit. Read in `assembly` and `__main__` only; described in docs/settings.md."""
 
-from collections.abc import Iterable
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -30,7 +31,14 @@ class Settings(BaseSettings):
     Raises: pydantic.ValidationError naming the variable that is wrong.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GLULAM_", env_file=".env", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        # a .env file also holds what other programs read
+        env_prefix="GLULAM_",
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
+    )
 
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
@@ -112,7 +120,8 @@ class Settings(BaseSettings):
         return f"{cls.model_config['env_prefix']}{field}".upper()
 
     @classmethod
-    def unknown_variables(cls, names: Iterable[str]) -> list[str]:
-        """Those of the names that look like settings and are none, sorted: misspelt, most likely."""
+    def unknown_variables(cls) -> list[str]:
+        """What the environment and the `.env` file set that looks like a setting and is none: misspelt, most likely."""
         known = {cls.variable_of(field) for field in cls.model_fields} | client_variables
-        return sorted(name for name in names if name.upper().startswith("GLULAM_") and name.upper() not in known)
+        given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+        return sorted(name for name in given - known if name.startswith("GLULAM_"))

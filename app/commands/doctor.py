@@ -1,6 +1,5 @@
 """`doctor`: looks at everything a registry stands on, and says in sentences what is wrong."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -34,7 +33,7 @@ def run(settings: Settings) -> int:
 
 
 def check_settings(_settings: Settings) -> Iterator[str]:
-    for name in Settings.unknown_variables(os.environ):
+    for name in Settings.unknown_variables():
         yield f"{name} is no setting and has no effect; docs/settings.md lists them all"
 
 
