@@ -561,6 +561,15 @@ class UnsupportedFeature(RefusedPlan):
         super().__init__(f"{feature} cannot be merged yet", feature=feature, reference=reference, module=module)
 
 
+class ResultOverflow(RefusedPlan):
+    """A value of the result is beyond the range of the output's dtype."""
+
+    def __init__(self, tensor: str, dtype: str) -> None:
+        super().__init__(
+            f"{tensor!r} has values beyond the range of {dtype}; ask for another dtype", tensor=tensor, dtype=dtype
+        )
+
+
 class PlanTooLarge(RefusedPlan):
     """A plan exceeds a limit of this registry."""
 
