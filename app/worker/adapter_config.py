@@ -1,0 +1,58 @@
+"""adapter_config.json of a merged adapter, as PEFT 0.21 reads it."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from app.domain.adapter import Module
+from app.domain.base_model import BaseModel
+
+
+def adapter_config(
+    modules: Sequence[Module], ranks: Mapping[str, int], base_model: BaseModel | None, task_type: str | None
+) -> bytes:
+    """A plain LoRA whose alpha is its rank in every module, so that its scaling is 1 for every reader.
+
+    Modules are named whole. Where ranks differ, the most common one is the default and the patterns name the others.
+    """
+    counts = Counter(ranks.values())
+    default_rank = max(counts, key=lambda rank: (counts[rank], rank))
+    patterns = rank_patterns(ranks, default_rank)
+    config = {
+        "alpha_pattern": patterns,
+        "base_model_name_or_path": None if base_model is None else base_model.name,
+        "bias": "none",
+        "fan_in_fan_out": any(module.fan_in_fan_out for module in modules),
+        "inference_mode": True,
+        "lora_alpha": default_rank,
+        "lora_dropout": 0.0,
+        "modules_to_save": None,
+        "peft_type": "LORA",
+        "r": default_rank,
+        "rank_pattern": patterns,
+        "revision": None if base_model is None else base_model.revision,
+        "target_modules": sorted(ranks),
+        "task_type": task_type,
+        "use_dora": False,
+        "use_rslora": False,
+    }
+    return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def rank_patterns(ranks: Mapping[str, int], default_rank: int) -> dict[str, int]:
+    """Pattern → rank, for the modules that have another rank than the default.
+
+    PEFT takes the first pattern that matches the name or its end after a dot (`peft.utils.other.get_pattern_key`), so
+    that `a.q` speaks for `b.a.q` as well: the longest come first, and a module of the default rank whose end is named
+    is named itself.
+    """
+    exceptions = {name for name, rank in ranks.items() if rank != default_rank}
+    named = [name for name in ranks if name in exceptions or not exceptions.isdisjoint(ends_of(name))]
+    return {re.escape(name): ranks[name] for name in sorted(named, key=lambda name: (-len(name), name))}
+
+
+def ends_of(name: str) -> list[str]:
+    """`a.b.c`: `b.c` and `c`."""
+    parts = name.split(".")
+    return [".".join(parts[start:]) for start in range(1, len(parts))]

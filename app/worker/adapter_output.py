@@ -1,0 +1,125 @@
+"""An adapter as the result of a merge: exact, or the best of a rank or an energy."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.domain.adapter import ModuleKind
+from app.domain.plan import Plan
+from app.domain.recipe import Dtype, Energy, WeightFile
+from app.kernel.vectorized import LowRank, best_rank, concatenate
+from app.objects.store import ObjectStore
+from app.worker.adapter_config import adapter_config
+from app.worker.progress import Meter
+from app.worker.stacks import ModuleStack, batches
+from app.worker.tensors import Entry, bytes_of, check_finite, place_file, stored_names, torch_dtypes, write_tensors
+
+batch_bytes = 256 << 20
+"""Joined float64 factors of the modules that are decomposed in one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """A module's sum as one pair of factors."""
+
+    stack: ModuleStack
+    a: Tensor
+    b: Tensor
+
+
+def write_adapter(
+    plan: Plan,
+    stacks: Sequence[ModuleStack],
+    task_type: str | None,
+    store: ObjectStore,
+    device: torch.device,
+    meter: Meter,
+) -> tuple[list[WeightFile], dict[str, Any]]:
+    """adapter_model.safetensors and adapter_config.json, placed; and what to report.
+
+    The same plan gives the same bytes, and nothing of a caller is in them. Memory holds one batch of modules, but for
+    an energy the whole result, since its ranks decide the header that comes before the first tensor.
+    Raises: ResultOverflow, BlobDamaged, StoreFull.
+    """
+    dtype = stored_names[plan.output.dtype or Dtype.FLOAT32]
+    report: dict[str, Any] = {}
+    results: Iterable[Summed]
+    match plan.output.rank:
+        case None:
+            ranks = {stack.name: stack.rank for stack in stacks}
+            results = exact_sums(stacks, dtype, store, device)
+        case int(rank):
+            stacks = [stack for batch in batches(stacks, batch_bytes) for stack in batch]
+            ranks = {stack.name: min(rank, stack.rank, *stack.shape) for stack in stacks}
+            results = best_sums(stacks, dtype, {"rank": rank}, store, device, report)
+        case Energy(energy):
+            results = list(best_sums(stacks, dtype, {"energy": energy}, store, device, report))
+            stacks = [result.stack for result in results]
+            ranks = {result.stack.name: len(result.a) for result in results}
+    entries = [entry for stack in stacks for entry in entries_of(stack, ranks[stack.name], dtype)]
+    with store.stage() as staged:
+        write_tensors(staged, entries, parts_of(results, meter))
+        weights = WeightFile("adapter_model.safetensors", staged.place(), staged.size_bytes)
+    config = adapter_config([stack.module for stack in stacks], ranks, plan.base_model, task_type)
+    report |= {"modules": len(stacks), "rank": {"min": min(ranks.values()), "max": max(ranks.values())}}
+    return [place_file(store, "adapter_config.json", config), weights], report
+
+
+def entries_of(stack: ModuleStack, rank: int, dtype: str) -> tuple[Entry, Entry]:
+    """A and B under PEFT's names."""
+    out_features, in_features = stack.shape
+    prefix = f"base_model.model.{stack.name}"
+    if stack.module.kind is ModuleKind.EMBEDDING:
+        a_name, b_name = f"{prefix}.lora_embedding_A", f"{prefix}.lora_embedding_B"
+    else:
+        a_name, b_name = f"{prefix}.lora_A.weight", f"{prefix}.lora_B.weight"
+    return Entry(a_name, dtype, (rank, in_features)), Entry(b_name, dtype, (out_features, rank))
+
+
+def parts_of(results: Iterable[Summed], meter: Meter) -> Iterator[memoryview]:
+    for result in results:
+        check_finite(result.a, result.stack.name)
+        check_finite(result.b, result.stack.name)
+        yield bytes_of(result.a)
+        yield bytes_of(result.b)
+        meter.advance(1)
+        meter.tell()
+
+
+def exact_sums(stacks: Sequence[ModuleStack], dtype: str, store: ObjectStore, device: torch.device) -> Iterator[Summed]:
+    for stack in stacks:
+        a, b = concatenate(stack.load(store, device), torch_dtypes[dtype])
+        yield Summed(stack, a, b)
+
+
+def best_sums(
+    stacks: Sequence[ModuleStack],
+    dtype: str,
+    target: Mapping[str, Any],
+    store: ObjectStore,
+    device: torch.device,
+    report: dict[str, Any],
+) -> Iterator[Summed]:
+    """The best factors in the order of the batches; `target` is a rank or an energy. The report fills as they come."""
+    modules: dict[str, Any] = {}
+    kept = total = 0.0
+    for batch in batches(stacks, batch_bytes):
+        loaded = [stack.load(store, device) for stack in batch]
+        for stack, low_rank in zip(batch, best_rank(loaded, torch_dtypes[dtype], **target), strict=True):
+            modules[stack.name] = spectrum_of(low_rank)
+            energy = float((low_rank.singular_values**2).sum())
+            kept += low_rank.energy_kept * energy
+            total += energy
+            yield Summed(stack, low_rank.a.cpu(), low_rank.b.cpu())
+    report |= {"energy_kept": kept / total if total > 0 else 1.0, "per_module": dict(sorted(modules.items()))}
+
+
+def spectrum_of(low_rank: LowRank) -> dict[str, Any]:
+    return {
+        "rank": low_rank.rank,
+        "energy_kept": low_rank.energy_kept,
+        "singular_values": low_rank.singular_values.tolist(),
+    }
