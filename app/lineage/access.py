@@ -22,18 +22,33 @@ def can_read_version(
 ) -> ColumnElement[bool]:
     """The repository, and everything in the contents: a merged model minus its base is the private adapter in it.
 
-    A repository whose owner opened its derivatives does not hide what was made of it. Deletion changes no rights.
+    Deletion changes no rights.
     """
+    return and_(can_read_repository(caller, repository), can_read_contents(caller, version))
+
+
+def can_hold_version(
+    caller: Caller, version: type[Version] = Version, repository: type[Repository] = Repository
+) -> ColumnElement[bool]:
+    """Whether the caller may read what was made of a version: they may read it, or its owner opened its derivatives."""
+    allowed = or_(repository.derivatives == "open", can_read_repository(caller, repository))
+    return and_(allowed, can_read_contents(caller, version))
+
+
+def can_read_contents(caller: Caller, version: type[Version]) -> ColumnElement[bool]:
+    """Nothing in a version's contents is hidden from the caller, unless its owner opened its derivatives."""
     if caller.is_admin:
         return true()
     member = aliased(Version)
     holder = aliased(Repository)
-    hidden_content = (
+    hidden = (
         select(VersionContent.member_id)
         .join(member, member.id == VersionContent.member_id)
         .join(holder, holder.id == member.repository_id)
         .where(
-            VersionContent.version_id == version.id, holder.derivatives != "open", ~can_read_repository(caller, holder)
+            VersionContent.version_id == version.id,
+            holder.derivatives != "open",
+            ~can_read_repository(caller, holder),
         )
     )
-    return and_(can_read_repository(caller, repository), ~exists(hidden_content))
+    return ~exists(hidden)

@@ -200,3 +200,25 @@ def catalogue(tx: Connection, roots: Iterable[UUID], caller: Caller) -> dict[UUI
         )
         for row in rows
     }
+
+
+def names_of(tx: Connection, ids: Iterable[UUID], caller: Caller) -> list[tuple[UUID, str, bool]]:
+    """(id, reference, whether the caller may read it) of each version."""
+    v, r, n = t.Version, t.Repository, t.Namespace
+    statement = (
+        select(
+            v.id,
+            (n.name + "/" + r.name).label("repository"),
+            v.major,
+            v.minor,
+            v.patch,
+            can_read_version(caller).label("is_readable"),
+        )
+        .join(r, r.id == v.repository_id)
+        .join(n, n.id == r.namespace_id)
+        .where(v.id.in_(list(ids)))
+    )
+    return [
+        (row.id, f"{row.repository}@{VersionNumber(row.major, row.minor, row.patch)}", row.is_readable)
+        for row in tx.execute(statement)
+    ]

@@ -15,7 +15,7 @@ from app.domain.plan import Plan
 from app.domain.recipe import Recipe
 from app.domain.version import File
 from app.lineage import tables as t
-from app.lineage.access import can_read_version
+from app.lineage.access import can_hold_version, can_read_version
 from app.lineage.codec import dump_facts, dump_plan, dump_recipe, load_facts, load_plan, load_recipe
 
 live_states = text("state in ('queued', 'running', 'succeeded') and evicted_at is null")
@@ -198,24 +198,15 @@ def files_of(tx: Connection, execution: UUID) -> tuple[File, ...]:
 
 
 def unreadable_inputs(tx: Connection, request: UUID, caller: Caller) -> bool:
-    """Whether the caller may not read, now, something that went into the result."""
+    """Whether something went into the result that the caller may not read now."""
     i, v, r = t.RequestInput, t.Version, t.Repository
     hidden = (
         select(i.version_id)
         .join(v, v.id == i.version_id)
         .join(r, r.id == v.repository_id)
-        .where(i.request_id == request, ~can_read_version(caller))
+        .where(i.request_id == request, ~can_hold_version(caller))
     )
     return tx.execute(hidden.limit(1)).first() is not None
-
-
-def readable_among(tx: Connection, versions: Iterable[UUID], caller: Caller) -> set[UUID]:
-    """Those of the versions that the caller may read now."""
-    v, r = t.Version, t.Repository
-    statement = (
-        select(v.id).join(r, r.id == v.repository_id).where(v.id.in_(list(set(versions))), can_read_version(caller))
-    )
-    return set(tx.execute(statement).scalars())
 
 
 def cancel(tx: Connection, id: UUID) -> None:

@@ -1,0 +1,180 @@
+"""Reading: versions, their files, tensors and archives, and which versions hold a file; and deletion, which ends reading."""
+
+import hashlib
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.domain.adapter import Adapter, Checkpoint
+from app.domain.caller import Caller
+from app.domain.digest import Digest, hex_of
+from app.domain.lineage import VersionState
+from app.domain.names import RepositoryName
+from app.domain.number import VersionNumber
+from app.domain.reference import Selector
+from app.domain.version import File, Version
+from app.errors import BlobDamaged, Forbidden, NotFound
+from app.lineage import audit, repositories, versions
+from app.lineage.engine import Database
+from app.objects.store import ObjectStore
+from app.services import finding
+
+record_bytes = tarfile.BLOCKSIZE
+most_holders = 200
+"""Versions that a lookup by hash names, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A tar of a version's or a merge's files, made while it is read."""
+
+    name: str
+    digest: Digest
+    size_bytes: int
+    files: tuple[File, ...]
+    modified_at: datetime
+
+
+class Reading:
+    def __init__(self, database: Database, store: ObjectStore) -> None:
+        self.database = database
+        self.store = store
+
+    def versions(self, caller: Caller, name: RepositoryName, after: VersionNumber | None, limit: int) -> list[Version]:
+        """Newest number first. Raises: NotFound, Deleted."""
+        with self.database.read() as tx:
+            holder = finding.repository(tx, name, caller)
+            return versions.list_versions(tx, holder.id, caller, after, limit)
+
+    def version(self, caller: Caller, name: RepositoryName, ref: str) -> Version:
+        """Raises: InvalidReference, NotFound, Deleted."""
+        with self.database.read() as tx:
+            return finding.version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
+
+    def file(self, caller: Caller, name: RepositoryName, ref: str, path: str) -> File:
+        """Raises: InvalidReference, NotFound, Deleted."""
+        found = self.version(caller, name, ref)
+        return file_at(found.files, path, f"{found.reference}/{path}")
+
+    def archive(self, caller: Caller, name: RepositoryName, ref: str) -> Archive:
+        """Raises: InvalidReference, NotFound, Deleted."""
+        found = self.version(caller, name, ref)
+        title = f"{found.repository.replace('/', '-')}-{found.number}"
+        return archive_of(title, found.digest, found.files, found.created_at)
+
+    def tensors(self, caller: Caller, name: RepositoryName, ref: str) -> list[dict[str, Any]]:
+        """A table row per module of an adapter, per tensor of a model; from the headers, read when it was published.
+
+        Raises: InvalidReference, NotFound, Deleted.
+        """
+        with self.database.read() as tx:
+            found = finding.version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
+            return tensor_table(versions.facts_of(tx, [found.id])[found.id])
+
+    def delete(self, caller: Caller, name: RepositoryName, ref: str) -> None:
+        """Leaves a tombstone, whether or not something stands on it; deleting twice is one deletion.
+
+        Raises: InvalidReference, NotFound, Deleted (the repository), Forbidden.
+        """
+        with self.database.begin() as tx:
+            found = finding.tombstone_or_version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
+            if not caller.may_write(found.namespace_id):
+                raise Forbidden("delete", found.reference)
+            repositories.lock(tx, found.repository_id)
+            if found.state is not VersionState.DELETED:
+                versions.mark_deleted(tx, found.id, caller.user)
+                audit.record(
+                    tx, caller, "version.deleted", found.reference, namespace=found.namespace_id, digest=found.digest
+                )
+
+    def lookup(self, caller: Caller, digest: Digest) -> list[tuple[Version, str]]:
+        """The readable versions that hold a file with this digest, oldest first, with its path in each."""
+        with self.database.read() as tx:
+            return versions.holding(tx, digest, caller, most_holders)
+
+    def read_range(self, file: File, start: int, length: int) -> Iterator[bytes]:
+        """A part of a file, for a reader who compares the whole with the digest. Raises: BlobDamaged."""
+        return self.store.read(file.digest, start, length)
+
+    def read_whole(self, file: File) -> Iterator[bytes]:
+        """All of a file: the last chunk is kept back until the digest is right, so that damage cuts the answer short.
+
+        Raises: BlobDamaged, at the call or before the last chunk.
+        """
+        return verified(self.store.read(file.digest), file.digest)
+
+    def read_archive(self, archive: Archive) -> Iterator[bytes]:
+        """Raises: BlobDamaged."""
+        return tar_of(archive, self.read_whole)
+
+
+def file_at(files: Iterable[File], path: str, shown: str) -> File:
+    """Raises: NotFound."""
+    for file in files:
+        if file.path == path:
+            return file
+    raise NotFound(shown)
+
+
+def verified(chunks: Iterator[bytes], digest: Digest) -> Iterator[bytes]:
+    """The chunks, the last of them only if all together have the digest. Raises: BlobDamaged."""
+    hashed = hashlib.sha256()
+    kept: bytes | None = None
+    for chunk in chunks:
+        if kept is not None:
+            yield kept
+        hashed.update(chunk)
+        kept = chunk
+    if hashed.hexdigest() != hex_of(digest):
+        raise BlobDamaged(digest)
+    if kept is not None:
+        yield kept
+
+
+def archive_of(name: str, digest: Digest, files: tuple[File, ...], modified_at: datetime) -> Archive:
+    size = sum(len(tar_header(name, file, modified_at)) + padded(file.size_bytes) for file in files)
+    return Archive(name, digest, size + 2 * record_bytes, files, modified_at)
+
+
+def padded(size_bytes: int) -> int:
+    return -(-size_bytes // record_bytes) * record_bytes
+
+
+def tar_header(folder: str, file: File, modified_at: datetime) -> bytes:
+    entry = tarfile.TarInfo(f"{folder}/{file.path}")
+    entry.size = file.size_bytes
+    entry.mtime = int(modified_at.timestamp())
+    entry.mode = 0o644
+    return entry.tobuf(tarfile.PAX_FORMAT)
+
+
+def tar_of(archive: Archive, read: Any) -> Iterator[bytes]:
+    for file in archive.files:
+        yield tar_header(archive.name, file, archive.modified_at)
+        yield from read(file)
+        yield b"\0" * (padded(file.size_bytes) - file.size_bytes)
+    yield b"\0" * (2 * record_bytes)
+
+
+def tensor_table(facts: Adapter | Checkpoint) -> list[dict[str, Any]]:
+    if isinstance(facts, Adapter):
+        return [
+            {
+                "module": module.name,
+                "kind": module.kind.value,
+                "rank": module.rank,
+                "alpha": module.alpha,
+                "scaling": module.scaling,
+                "dtype": module.a_dtype,
+                "shapes": {"A": list(module.a_shape), "B": list(module.b_shape)},
+                "tensors": {"A": module.a_key, "B": module.b_key},
+                "fan_in_fan_out": module.fan_in_fan_out,
+            }
+            for module in facts.modules
+        ]
+    return [
+        {"tensor": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape), "file": path}
+        for path, tensor in facts.tensors
+    ]

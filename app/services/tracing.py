@@ -1,0 +1,89 @@
+"""Lineage: what a version stands on and comes from, and what stands on it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from app.domain.caller import Caller
+from app.domain.names import RepositoryName
+from app.domain.reference import Selector
+from app.lineage import graph
+from app.lineage.engine import Database
+from app.lineage.graph import Line, Node
+from app.services import finding
+
+most_nodes = 10_000
+
+
+class Direction(StrEnum):
+    ANCESTORS = "ancestors"
+    DESCENDANTS = "descendants"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    root: str
+    """Version digest."""
+    nodes: tuple[dict[str, Any], ...]
+    edges: tuple[dict[str, Any], ...]
+    is_truncated: bool
+    """There is more than an answer may hold; ask with a depth, or from another version."""
+
+
+class Tracing:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def trace(self, caller: Caller, name: RepositoryName, ref: str, direction: Direction, depth: int | None) -> Lineage:
+        """Nearest first. Hidden ancestors stand as such; hidden descendants are not there.
+
+        Raises: InvalidReference, NotFound, Deleted.
+        """
+        nodes: list[Node] = []
+        lines: list[Line] = []
+        with self.database.read() as tx:
+            root = finding.version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
+            if direction is not Direction.DESCENDANTS:
+                up, up_lines = graph.ancestors(tx, root.id, caller, depth, most_nodes + 1)
+                nodes += up
+                lines += up_lines
+            if direction is not Direction.ANCESTORS:
+                down, down_lines = graph.descendants(tx, root.id, caller, depth, most_nodes + 1)
+                nodes += down
+                lines += down_lines
+        unique = {node.id: node for node in nodes}
+        shown = dict(list(unique.items())[:most_nodes])
+        hidden = [node.id for node in shown.values() if not node.is_readable]
+        names: dict[Any, str] = {id: f"hidden-{number}" for number, id in enumerate(hidden, start=1)}
+        names |= {node.id: node.digest for node in shown.values() if node.is_readable}
+        return Lineage(
+            root=root.digest,
+            nodes=tuple(body_of(node, names[node.id]) for node in shown.values()),
+            edges=tuple(
+                {
+                    "child": names[line.child],
+                    "parent": names[line.parent],
+                    "relation": line.relation.value,
+                    "weight": line.weight,
+                    "role": None if line.role is None else line.role.value,
+                }
+                for line in dict.fromkeys(lines)
+                if line.child in names and line.parent in names
+            ),
+            is_truncated=len(unique) > most_nodes,
+        )
+
+
+def body_of(node: Node, name: str) -> dict[str, Any]:
+    if not node.is_readable:
+        return {"id": name, "hidden": True}
+    return {
+        "reference": node.reference,
+        "digest": node.digest,
+        "repository": node.repository,
+        "version": str(node.number),
+        "kind": node.kind.value,
+        "state": node.state.value,
+        "rank": node.rank,
+    }
