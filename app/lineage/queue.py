@@ -6,8 +6,9 @@ A job is transport: what was asked and what came of it stand in our own tables. 
 from enum import StrEnum
 from typing import Final
 
+import psycopg
 from procrastinate import App, PsycopgConnector, RetryStrategy, SyncPsycopgConnector
-from procrastinate.exceptions import JobAborted
+from procrastinate.exceptions import ConnectorException, JobAborted
 from procrastinate.types import JSONValue
 from sqlalchemy import Connection, text
 
@@ -30,6 +31,9 @@ queue_of: Final = {TaskName.EXECUTE_MERGE: QueueName.MERGE}
 
 again = RetryStrategy(max_attempts=20, wait=1, linear_wait=2, retry_exceptions=(JobAborted, Unavailable))
 """For tasks: run again what was handed back by a stopping worker, or met a database or store that did not answer."""
+
+database_lost = (ConnectorException, psycopg.Error, Unavailable)
+"""What a worker meets when the database goes away under it."""
 
 deferring = App(connector=SyncPsycopgConnector())
 """Never opened: every job is written on its caller's connection."""

@@ -6,23 +6,31 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import psycopg
 from procrastinate import App, JobContext
-from procrastinate.exceptions import ConnectorException, JobAborted
+from procrastinate.exceptions import JobAborted
 from procrastinate.worker import Worker
 
 from app.errors import NotReady
 from app.lineage import queue
 from app.lineage.engine import Database
 from app.lineage.queue import QueueName
-from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-database_lost = (ConnectorException, psycopg.Error, NotReady, OSError)
 reconnect_seconds = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a worker waits, in seconds."""
+
+    heartbeat_seconds: float
+    stalled_seconds: float
+    """Another worker without a heartbeat for so long is taken for dead."""
+    shutdown_seconds: float
 
 
 class Tasks(Protocol):
@@ -38,22 +46,20 @@ class Tasks(Protocol):
         ...
 
 
-def run(settings: Settings, url: str, database: Database, tasks: Tasks, queues: Sequence[QueueName]) -> None:
+def run(timing: Timing, url: str, database: Database, tasks: Tasks, queues: Sequence[QueueName]) -> None:
     """Work until SIGTERM or SIGINT. Then a running job has half of `shutdown_seconds` to finish, is asked to stop for the
     other half, and is handed back as it is at the end.
 
     Raises: CannotStart for a URL that is no Postgres URL.
     """
-    asyncio.run(WorkerProcess(settings, url, database, tasks, queues).run())
+    asyncio.run(WorkerProcess(timing, url, database, tasks, queues).run())
 
 
 class WorkerProcess:
     """One Procrastinate worker per queue, so that chores do not wait for a long merge; one job at a time in each."""
 
-    def __init__(
-        self, settings: Settings, url: str, database: Database, tasks: Tasks, queues: Sequence[QueueName]
-    ) -> None:
-        self.settings = settings
+    def __init__(self, timing: Timing, url: str, database: Database, tasks: Tasks, queues: Sequence[QueueName]) -> None:
+        self.timing = timing
         self.database = database
         self.queues = queues
         self.tasks = tasks
@@ -69,7 +75,7 @@ class WorkerProcess:
             try:
                 async with self.app.open_async():
                     await self.work()
-            except database_lost as error:
+            except queue.database_lost as error:
                 log.warning("the database does not answer (%s); trying again", error)
             if not self.stopping.is_set():
                 await self.pause(reconnect_seconds)
@@ -86,7 +92,7 @@ class WorkerProcess:
         stopping.cancel()
         for worker in workers:
             worker.stop()
-        _, unfinished = await asyncio.wait(runs, timeout=self.settings.shutdown_seconds)
+        _, unfinished = await asyncio.wait(runs, timeout=self.timing.shutdown_seconds)
         if unfinished:
             await self.abandon(workers)
         for finished in await asyncio.gather(*runs, rescue, return_exceptions=True):
@@ -101,11 +107,11 @@ class WorkerProcess:
             concurrency=1,
             fetch_job_polling_interval=2,
             abort_job_polling_interval=2,
-            shutdown_graceful_timeout=self.settings.shutdown_seconds / 2,
+            shutdown_graceful_timeout=self.timing.shutdown_seconds / 2,
             delete_jobs="successful",
             install_signal_handlers=False,
-            update_heartbeat_interval=self.settings.worker_heartbeat_seconds,
-            stalled_worker_timeout=self.settings.worker_stalled_seconds,
+            update_heartbeat_interval=self.timing.heartbeat_seconds,
+            stalled_worker_timeout=self.timing.stalled_seconds,
             task_middleware=[self.run_job],
         )
 
@@ -126,12 +132,10 @@ class WorkerProcess:
         """Queue the jobs of dead workers again: at the start, and every few seconds."""
         while True:
             with suppress(NotReady):
-                found = await asyncio.to_thread(
-                    queue.retry_stalled, self.database, self.settings.worker_stalled_seconds
-                )
+                found = await asyncio.to_thread(queue.retry_stalled, self.database, self.timing.stalled_seconds)
                 if found:
                     log.warning("their workers are gone, so these jobs start again: %s", found)
-            await asyncio.sleep(self.settings.worker_stalled_seconds / 6)
+            await asyncio.sleep(self.timing.stalled_seconds / 6)
 
     async def abandon(self, workers: Sequence[Worker]) -> None:
         """Leave a job that does not stop: a thread cannot be killed, so the process goes, and the job is free at once."""
@@ -139,7 +143,7 @@ class WorkerProcess:
             if worker.worker_id is not None:
                 with suppress(NotReady):
                     await asyncio.to_thread(queue.release, self.database, worker.worker_id)
-        log.error("a job did not stop within %g s; it is handed back as it is", self.settings.shutdown_seconds)
+        log.error("a job did not stop within %g s; it is handed back as it is", self.timing.shutdown_seconds)
         os._exit(1)
 
     async def pause(self, seconds: float) -> None:

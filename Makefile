@@ -1,0 +1,60 @@
+# Everything a developer or a first user types. `make run` and `make test` start from a bare checkout.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+# the build of torch to install; see the README for a smaller one without CUDA
+TORCH ?= torch==2.13.0
+PIP_FLAGS ?=
+PYTEST_FLAGS ?= -n 2
+
+bin := $(VENV)/bin
+pip := $(bin)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+inputs := pyproject.toml client/pyproject.toml constraints.txt
+
+.PHONY: help run test check static demo bench clean
+
+help:  ## what can be made
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: $(bin)/.installed  ## install, migrate, start server and worker in the foreground
+	@exec $(bin)/python -m app up
+
+test: $(bin)/.installed-tests  ## everything: all tests, with what they need
+	$(bin)/pytest $(PYTEST_FLAGS) </dev/null
+
+check: static  ## what to run at each commit: format, lint, types, imports, fast tests
+	$(bin)/pytest $(PYTEST_FLAGS) -m "not slow" -q </dev/null
+
+static: $(bin)/.installed-tests
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports --no-cache
+
+demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge, pull, compare
+	@$(bin)/python examples/demo.py
+
+bench: $(bin)/.installed-tests  ## time, memory and the ratio to the peers
+	@for benchmark in benchmarks/[a-z]*.py; do $(bin)/python $$benchmark; done
+
+clean:  ## remove what was built; data stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info client/*.egg-info
+
+# Stamps: installed once, and again when what is asked for changes.
+$(bin)/.torch:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Glulam needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing $(TORCH): the largest part"
+	$(pip) --constraint constraints.txt '$(TORCH)'
+	@touch $@
+
+$(bin)/.installed: $(bin)/.torch $(inputs)
+	$(pip) --constraint constraints.txt --editable '.[server,worker,embedded]' --editable ./client
+	@touch $@
+
+$(bin)/.installed-tests: $(bin)/.installed
+	$(pip) --constraint constraints.txt --editable '.[server,worker,embedded,tests]' --editable ./client
+	@touch $@

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub wire protocol: a second face on the same services."""

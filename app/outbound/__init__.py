@@ -1,0 +1,1 @@
+"""Every HTTP call that Glulam itself makes, through one guarded client."""
