@@ -216,6 +216,29 @@ class StrayTensor(InvalidContent):
         super().__init__(f"tensor {tensor!r} fits nowhere: {reason}", path, tensor=tensor, reason=reason)
 
 
+class FactorShape(InvalidContent):
+    """A factor of a module has a shape that no factor of its kind has."""
+
+    def __init__(self, path: str, tensor: str, shape: Sequence[int], expected: str) -> None:
+        super().__init__(
+            f"tensor {tensor!r} has the shape {list(shape)}; {expected}", path, tensor=tensor, shape=list(shape)
+        )
+
+
+class EmptyAdapter(InvalidContent):
+    """A weights file adapts no module at all."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("no module is adapted: it holds no pair of factors, and nothing else that was trained", path)
+
+
+class IndexMismatch(InvalidContent):
+    """A checkpoint's index and its weight files disagree."""
+
+    def __init__(self, path: str, tensor: str, reason: str) -> None:
+        super().__init__(f"tensor {tensor!r}: {reason}", path, tensor=tensor, reason=reason)
+
+
 class MissingFile(InvalidContent):
     """A version of this kind needs a file that was not given."""
 

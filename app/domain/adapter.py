@@ -11,7 +11,9 @@ class ModuleKind(StrEnum):
 
     LINEAR = "linear"
     EMBEDDING = "embedding"
+    CONV1D = "conv1d"
     CONV2D = "conv2d"
+    CONV3D = "conv3d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Module:
     """One adapted module: ΔW = scaling · B·A, transposed where the base stores its weight as [in, out].
 
     `a_shape` and `b_shape` are the file's own: [r, in] and [out, r]; of an embedding [r, vocabulary] and [width, r];
-    of a convolution [r, in, height, width] and [out, r, 1, 1].
+    of a convolution [r, in, height, width] and [out, r, 1, 1] (one extent fewer in one dimension, one more in three).
     """
 
     name: str

@@ -136,7 +136,7 @@ def is_pickled(path: str, inspection: Inspection) -> bool:
 def looks_like_safetensors(beginning: bytes | bytearray) -> bool:
     """A length that a file could have, and the brace that the header must begin with."""
     return (
-        int.from_bytes(beginning[:length_bytes], "little") < 1 << 40
+        0 < int.from_bytes(beginning[:length_bytes], "little") < 1 << 40
         and beginning[length_bytes : length_bytes + 1] == b"{"
     )
 

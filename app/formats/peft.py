@@ -1,0 +1,265 @@
+"""A PEFT adapter: its configuration and the header of its weights, made into one description of every module.
+
+Tensor names are `base_model.model.<module>.lora_A.weight`, with the adapter's name before `.weight` in files that other
+tools wrote; of an embedding `…lora_embedding_A`; of DoRA `…lora_magnitude_vector`.
+Source: PEFT 0.21.2, `utils/save_and_load.py` and `tuners/lora/layer.py`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import prod, sqrt
+
+from app.domain.adapter import Adapter, Module, ModuleKind, TensorFact
+from app.errors import EmptyAdapter, FactorShape, RankMismatch, StrayTensor, UnpairedFactor, UnsafePattern
+from app.formats.adapter_config import AdapterConfig, LoraConfig, read_config
+from app.formats.inspection import Inspection
+from app.formats.patterns import ends_with_one_of, most_work
+
+config_path = "adapter_config.json"
+prefix = "base_model.model."
+factor_names = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
+merged_dtypes = frozenset({"F64", "F32", "F16", "BF16"})
+kind_of_dimensions = {2: ModuleKind.LINEAR, 3: ModuleKind.CONV1D, 4: ModuleKind.CONV2D, 5: ModuleKind.CONV3D}
+embedding_names = frozenset(
+    {"embed_in", "embed_out", "embed_tokens", "lm_head", "shared", "tok_embeddings", "word_embeddings", "wte"}
+)
+"""Modules whose whole weight PEFT saves unasked when the vocabulary was resized."""
+features_with_tensors = frozenset({"arrow", "bdlora", "kasa", "monteclora", "velora"})
+"""Unmerged features that bring `lora_…` tensors of their own."""
+
+
+@dataclass(slots=True)
+class Sorting:
+    """The tensors of a file, sorted by what they are."""
+
+    modules: dict[str, dict[str, TensorFact]] = field(default_factory=dict)
+    """By module, then by factor."""
+    features: set[str] = field(default_factory=set)
+    """Unmerged features that were found among the tensors."""
+
+
+def read_adapter(config: bytes, weights: Inspection, weight_path: str) -> Adapter:
+    """The adapter that an adapter_config.json and the inspected weights at `weight_path` make.
+
+    Raises: what `Inspection.check_weights` and `read_config` raise; StrayTensor, UnpairedFactor, RankMismatch, FactorShape,
+    EmptyAdapter. Nothing is guessed: a tensor that fits nowhere refuses the adapter.
+    """
+    weights.check_weights(weight_path)
+    description = read_config(config, config_path)
+    modules: tuple[Module, ...] = ()
+    unsupported = set(description.unsupported)
+    if description.lora is not None:
+        sorting = sort_tensors(description.lora, description.unsupported, weights.tensors, weight_path)
+        unsupported |= sorting.features
+        modules = read_modules(description.lora, sorting, weight_path)
+        unsupported |= features_of(modules)
+        if not modules and not unsupported:
+            raise EmptyAdapter(weight_path)
+    return adapter_of(description, modules, unsupported, weights.tensors, weight_path)
+
+
+def adapter_of(
+    description: AdapterConfig,
+    modules: tuple[Module, ...],
+    unsupported: Iterable[str],
+    tensors: tuple[TensorFact, ...],
+    weight_path: str,
+) -> Adapter:
+    dtypes = {tensor.dtype for tensor in tensors}
+    return Adapter(
+        peft_type=description.peft_type,
+        rank=description.rank,
+        alpha=description.alpha,
+        use_rslora=description.lora is not None and description.lora.use_rslora,
+        use_dora=description.lora is not None and description.lora.use_dora,
+        target_modules=description.target_modules,
+        target_pattern=description.target_pattern,
+        dtype=dtypes.pop() if len(dtypes) == 1 else "mixed",
+        parameters=sum(prod(tensor.shape) for tensor in tensors),
+        modules=modules,
+        unsupported=tuple(sorted(unsupported)),
+        base_model=description.base_model,
+        weight_file=weight_path,
+        task_type=description.task_type,
+    )
+
+
+def sort_tensors(
+    config: LoraConfig, unsupported: frozenset[str], tensors: tuple[TensorFact, ...], path: str
+) -> Sorting:
+    """Every tensor to its module, or to the unmerged feature that explains it.
+
+    Raises: StrayTensor, UnsafePattern.
+    """
+    if len(config.modules_to_save) * len(tensors) > most_work:
+        raise UnsafePattern(config_path, "modules_to_save", f"too many names for {len(tensors)} tensors")
+    sorting = Sorting()
+    adapter_names: set[str] = set()
+    for tensor in tensors:
+        if not tensor.name.startswith(prefix):
+            raise StrayTensor(path, tensor.name, f"its name does not begin with {prefix}")
+        name = tensor.name.removeprefix(prefix)
+        module, factor, rest = split_name(name)
+        if factor in factor_names:
+            leaf, adapter_name = read_rest(tensor, factor, rest, path)
+            adapter_names.add(adapter_name)
+            if len(adapter_names) > 1:
+                raise StrayTensor(path, tensor.name, "the file holds the tensors of several adapters")
+            if leaf == "bias":
+                if "lora_bias" not in unsupported:
+                    raise StrayTensor(path, tensor.name, "lora_bias is not set")
+                continue
+            factors = sorting.modules.setdefault(module, {})
+            if factor in factors:
+                raise StrayTensor(path, tensor.name, "the module has this factor twice")
+            factors[factor] = tensor
+        else:
+            sorting.features.add(feature_of(config, unsupported, tensor, name, path))
+    return sorting
+
+
+def split_name(name: str) -> tuple[str, str, list[str]]:
+    """Module, the last part that begins with `lora_` (or an empty text), and the parts behind it."""
+    parts = name.split(".")
+    for index in range(len(parts) - 1, -1, -1):
+        if parts[index].startswith("lora_"):
+            return ".".join(parts[:index]), parts[index], parts[index + 1 :]
+    return name, "", []
+
+
+def read_rest(tensor: TensorFact, factor: str, rest: list[str], path: str) -> tuple[str, str]:
+    """Leaf (`weight` or `bias`) and the adapter's name, from what stands behind the factor.
+
+    Raises: StrayTensor.
+    """
+    has_leaf = factor in ("lora_A", "lora_B")
+    leaf = "weight"
+    if rest and (has_leaf or (factor == "lora_magnitude_vector" and rest[-1] == "weight")):
+        leaf, rest = rest[-1], rest[:-1]
+    elif has_leaf:
+        leaf = ""
+    allowed = ("weight", "bias") if factor == "lora_B" else ("weight",)
+    if leaf not in allowed or len(rest) > 1:
+        raise StrayTensor(path, tensor.name, f"{factor} is followed by something that PEFT does not write")
+    return leaf, rest[0] if rest else ""
+
+
+def feature_of(config: LoraConfig, unsupported: frozenset[str], tensor: TensorFact, name: str, path: str) -> str:
+    """The unmerged feature that a tensor which is no factor belongs to.
+
+    Raises: StrayTensor.
+    """
+    parts = name.split(".")
+    owner = ".".join(part for part in parts[:-1] if part != "base_layer")
+    if split_name(name)[1] and features_with_tensors & unsupported:
+        return min(features_with_tensors & unsupported)
+    if "trainable_tokens" in unsupported and any(part.startswith("trainable_tokens") for part in parts):
+        return "trainable_tokens"
+    if any(is_saved(entry, owner) for entry in config.modules_to_save):
+        return "modules_to_save"
+    if parts[-1] == "bias" and (config.bias == "all" or (config.bias == "lora_only" and config.targets.takes(owner))):
+        return "bias"
+    if parts[-1] == "weight" and owner.rpartition(".")[2] in embedding_names:
+        return "saved_embeddings"
+    if parts[-2:-1] == ["base_layer"] and config.targets.takes(owner):
+        return "saved_embeddings"
+    raise StrayTensor(path, tensor.name, "neither a factor nor anything else that the configuration names")
+
+
+def is_saved(entry: str, owner: str) -> bool:
+    """Whether a tensor of the module `owner` is of a module that `modules_to_save` names (PEFT: by the end of its name)."""
+    return owner.endswith(entry) or f"{entry}." in owner
+
+
+def read_modules(config: LoraConfig, sorting: Sorting, path: str) -> tuple[Module, ...]:
+    """Raises: StrayTensor, UnpairedFactor, RankMismatch, FactorShape, UnsafePattern."""
+    for table in (config.ranks, config.alphas):
+        table.check_work(len(sorting.modules))
+    modules = []
+    owners = frozenset(parameter.rpartition(".")[0] for parameter in config.target_parameters)
+    for name, tensors in sorted(sorting.modules.items()):
+        if is_wrapped(config, owners, name):
+            sorting.features.add("target_parameters" if config.target_parameters else "wrapped_layers")
+            continue
+        if not config.targets.takes(name):
+            raise StrayTensor(path, next(iter(tensors.values())).name, "the configuration does not target its module")
+        a, b = pair_of(name, tensors, path)
+        if ("lora_magnitude_vector" in tensors) != config.use_dora:
+            if config.use_dora:
+                raise UnpairedFactor(path, name, "lora_magnitude_vector")
+            raise StrayTensor(path, tensors["lora_magnitude_vector"].name, "use_dora is not set")
+        modules.append(read_module(config, name, a, b, "lora_embedding_A" in tensors, path))
+    return tuple(modules)
+
+
+def is_wrapped(config: LoraConfig, owners: frozenset[str], name: str) -> bool:
+    """Whether the factors stand for something else than the weight of the module `name`.
+
+    That is a parameter of it (`owners` are the modules of `target_parameters`), or a layer inside one that PEFT wrapped
+    twice (attention of one piece).
+    """
+    if "base_layer" in name.split("."):
+        return True
+    return ends_with_one_of(name, owners) and not config.targets.takes(name)
+
+
+def pair_of(name: str, tensors: dict[str, TensorFact], path: str) -> tuple[TensorFact, TensorFact]:
+    """A and B of one module.
+
+    Raises: UnpairedFactor, StrayTensor when there are the factors of a linear layer and of an embedding.
+    """
+    kinds = {factor.startswith("lora_embedding_") for factor in tensors if factor != "lora_magnitude_vector"}
+    if len(kinds) > 1:
+        raise StrayTensor(path, tensors.popitem()[1].name, "the module has the factors of two kinds of layer")
+    stem = "lora_embedding_" if True in kinds else "lora_"
+    for letter in "AB":
+        if stem + letter not in tensors:
+            raise UnpairedFactor(path, name, stem + letter)
+    return tensors[stem + "A"], tensors[stem + "B"]
+
+
+def read_module(config: LoraConfig, name: str, a: TensorFact, b: TensorFact, is_embedding: bool, path: str) -> Module:
+    """Raises: RankMismatch, FactorShape."""
+    kind = ModuleKind.EMBEDDING if is_embedding else kind_of_dimensions.get(len(a.shape))
+    if kind is None or (is_embedding and len(a.shape) != 2):
+        raise FactorShape(path, a.name, a.shape, "A has 2 dimensions, of a convolution 3 to 5")
+    if len(b.shape) != len(a.shape) or any(extent != 1 for extent in b.shape[2:]):
+        raise FactorShape(
+            path, b.name, b.shape, f"B of an A with {len(a.shape)} dimensions has as many, [out, r, 1, …]"
+        )
+    for tensor in (a, b):
+        if 0 in tensor.shape:
+            raise FactorShape(
+                path, tensor.name, tensor.shape, "a factor is not empty: was a sharded model saved unmerged?"
+            )
+    rank = config.rank_of(name)
+    if a.shape[0] != rank:
+        raise RankMismatch(path, name, rank, a.shape[0])
+    is_grouped = kind not in (ModuleKind.LINEAR, ModuleKind.EMBEDDING) and rank % b.shape[1] == 0
+    if b.shape[1] != rank and not is_grouped:
+        raise RankMismatch(path, name, rank, b.shape[1])
+    alpha = config.alpha_of(name)
+    return Module(
+        name=name,
+        kind=kind,
+        rank=rank,
+        alpha=alpha,
+        scaling=alpha / sqrt(rank) if config.use_rslora else alpha / rank,
+        fan_in_fan_out=config.fan_in_fan_out and kind is ModuleKind.LINEAR,
+        a_key=a.name,
+        b_key=b.name,
+        a_shape=a.shape,
+        b_shape=b.shape,
+        a_dtype=a.dtype,
+        b_dtype=b.dtype,
+    )
+
+
+def features_of(modules: tuple[Module, ...]) -> set[str]:
+    """What the shapes and dtypes of the factors ask for and no merge does yet."""
+    found = set()
+    for module in modules:
+        if module.kind not in (ModuleKind.LINEAR, ModuleKind.EMBEDDING):
+            found.add(module.kind.value)
+        found |= {f"dtype_{dtype.lower()}" for dtype in {module.a_dtype, module.b_dtype} - merged_dtypes}
+    return found
