@@ -11,12 +11,11 @@ from typing import Any
 
 from app.domain.base_model import BaseModel
 from app.errors import ImportKeyRefused, InvalidConfig, UnknownConfigKey
-from app.formats.json_text import JsonRefused, parse_json
+from app.formats.json_text import read_object
 from app.formats.patterns import Pattern, PatternTable, Targets, choice_of_layers
 from app.formats.peft_names import config_keys, peft_types
 
 largest_config_bytes = 256 << 10
-deepest_config = 16
 largest_rank = 1 << 20
 longest_text = 1024
 
@@ -157,7 +156,7 @@ def read_config(data: bytes, path: str) -> AdapterConfig:
 
     Raises: InvalidConfig, UnknownConfigKey, ImportKeyRefused, UnsafePattern.
     """
-    fields = Fields(path, read_object(data, path))
+    fields = Fields(path, read_object(data, path, largest_config_bytes))
     unknown = sorted(fields.values.keys() - config_keys)
     if unknown:
         raise UnknownConfigKey(path, [key[:100] for key in unknown[:20]])
@@ -181,18 +180,6 @@ def read_config(data: bytes, path: str) -> AdapterConfig:
         unsupported=unsupported_of(fields) if is_lora else frozenset({peft_type.lower()}),
         lora=lora,
     )
-
-
-def read_object(data: bytes, path: str) -> dict[str, Any]:
-    if len(data) > largest_config_bytes:
-        raise InvalidConfig(path, f"{len(data)} bytes, at most {largest_config_bytes}")
-    try:
-        value = parse_json(data, deepest_config)
-    except JsonRefused as error:
-        raise InvalidConfig(path, error.detail) from error
-    if not isinstance(value, dict):
-        raise InvalidConfig(path, "not a JSON object")
-    return value
 
 
 def check_imports(fields: Fields) -> None:

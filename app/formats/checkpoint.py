@@ -8,14 +8,13 @@ from typing import Any
 from app.domain.adapter import Checkpoint, TensorFact
 from app.errors import IndexMismatch, InvalidConfig, MissingFile
 from app.formats.inspection import Inspection
-from app.formats.json_text import JsonRefused, parse_json
+from app.formats.json_text import read_object
 
 config_path = "config.json"
 index_path = "model.safetensors.index.json"
 single_weights = "model.safetensors"
 largest_config_bytes = 256 << 10
 largest_index_bytes = 32 << 20
-deepest_json = 16
 
 
 def read_checkpoint(config: bytes, index: bytes | None, weights: Mapping[str, Inspection]) -> Checkpoint:
@@ -48,18 +47,6 @@ def read_checkpoint(config: bytes, index: bytes | None, weights: Mapping[str, In
         weight_files=tuple(sorted(weights)),
         tensors=tuple(tensors),
     )
-
-
-def read_object(data: bytes, path: str, limit_bytes: int) -> dict[str, Any]:
-    if len(data) > limit_bytes:
-        raise InvalidConfig(path, f"{len(data)} bytes, at most {limit_bytes}")
-    try:
-        value = parse_json(data, deepest_json)
-    except JsonRefused as error:
-        raise InvalidConfig(path, error.detail) from error
-    if not isinstance(value, dict):
-        raise InvalidConfig(path, "not a JSON object")
-    return value
 
 
 def read_weight_map(index: bytes) -> dict[str, str]:

@@ -5,6 +5,10 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any, NoReturn
 
+from app.errors import InvalidConfig
+
+deepest_config = 16
+
 
 class JsonFault(StrEnum):
     """What is wrong with a text that should be JSON."""
@@ -75,6 +79,22 @@ def parse_json(data: bytes, depth: int) -> Any:
     except RecursionError as error:
         raise JsonRefused(JsonFault.TOO_DEEP, f"nested more than {depth} deep") from error
     check_values(value, depth)
+    return value
+
+
+def read_object(data: bytes, path: str, limit_bytes: int) -> dict[str, Any]:
+    """The JSON object that a configuration file is; `path` is for the message.
+
+    Raises: InvalidConfig.
+    """
+    if len(data) > limit_bytes:
+        raise InvalidConfig(path, f"{len(data)} bytes, at most {limit_bytes}")
+    try:
+        value = parse_json(data, deepest_config)
+    except JsonRefused as error:
+        raise InvalidConfig(path, error.detail) from error
+    if not isinstance(value, dict):
+        raise InvalidConfig(path, "not a JSON object")
     return value
 
 

@@ -24,8 +24,8 @@ most_lists = 8
 plain = re.compile(r"[A-Za-z0-9_.\-]+")
 """A name, or the end of one. A dot in it stands for any character where PEFT reads a pattern."""
 
-read_differently = re.compile(r"\\(?![-.\[\](){}*+?^$|/\\dDwWsSbB])|\(\?(?!:|P<[A-Za-z_])|\[\[|\[:|\{,")
-"""Escapes, groups and classes that RE2 and Python's `re` do not both know, or know as two things."""
+read_differently = re.compile(r"\\(?![-.\[\](){}*+?^$|/\\dDwWsSbB])|\(\?(?!:|P<[A-Za-z_])|\[\[|\[:|\{,|[$^][*+?{]")
+"""Escapes, groups, classes and repetitions that RE2 and Python's `re` do not both know, or know as two things."""
 
 most_work = 10_000_000
 """Comparisons of a module's name with a plain text, about 0.1 µs each, that one adapter may cost."""
