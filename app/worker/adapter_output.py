@@ -11,7 +11,7 @@ from app.domain.adapter import ModuleKind
 from app.domain.plan import Plan
 from app.domain.recipe import Dtype, Energy, WeightFile
 from app.kernel.vectorized import LowRank, best_rank, concatenate
-from app.objects.store import ObjectStore
+from app.objects.store import ByteStore
 from app.worker.adapter_config import adapter_config
 from app.worker.progress import Meter
 from app.worker.stacks import ModuleStack, batches
@@ -34,7 +34,7 @@ def write_adapter(
     plan: Plan,
     stacks: Sequence[ModuleStack],
     task_type: str | None,
-    store: ObjectStore,
+    store: ByteStore,
     device: torch.device,
     meter: Meter,
 ) -> tuple[list[WeightFile], dict[str, Any]]:
@@ -89,7 +89,7 @@ def parts_of(results: Iterable[Summed], meter: Meter) -> Iterator[memoryview]:
         meter.tell()
 
 
-def exact_sums(stacks: Sequence[ModuleStack], dtype: str, store: ObjectStore, device: torch.device) -> Iterator[Summed]:
+def exact_sums(stacks: Sequence[ModuleStack], dtype: str, store: ByteStore, device: torch.device) -> Iterator[Summed]:
     for stack in stacks:
         a, b = concatenate(stack.load(store, device), torch_dtypes[dtype])
         yield Summed(stack, a, b)
@@ -99,7 +99,7 @@ def best_sums(
     stacks: Sequence[ModuleStack],
     dtype: str,
     target: Mapping[str, Any],
-    store: ObjectStore,
+    store: ByteStore,
     device: torch.device,
     report: dict[str, Any],
 ) -> Iterator[Summed]:

@@ -19,7 +19,7 @@ from app.formats.header import size_of_dtype
 from app.kernel.rounding import round_once
 from app.kernel.threads import in_order
 from app.kernel.vectorized import add_to_base, concatenate
-from app.objects.store import ObjectStore
+from app.objects.store import ByteStore
 from app.worker.progress import Meter
 from app.worker.stacks import ModuleStack
 from app.worker.tensors import (
@@ -67,7 +67,7 @@ def write_model(
     plan: Plan,
     stacks: Sequence[ModuleStack],
     base: BaseFiles,
-    store: ObjectStore,
+    store: ByteStore,
     device: torch.device,
     progress_of: Callable[[int], Meter],
     max_shard_bytes: int,
@@ -156,7 +156,7 @@ def shards_of(targets: Sequence[Target], max_shard_bytes: int) -> list[list[Targ
 Work = Callable[[], memoryview]
 
 
-def parts_of(shard: Sequence[Target], store: ObjectStore, device: torch.device, meter: Meter) -> Iterator[memoryview]:
+def parts_of(shard: Sequence[Target], store: ByteStore, device: torch.device, meter: Meter) -> Iterator[memoryview]:
     """The bytes of a shard's tensors, made by some threads while another part is written."""
     threads = torch.get_num_threads() if device.type == "cpu" else 2
     works = (work for target in shard for work in works_of(target, store, device))
@@ -170,7 +170,7 @@ def parts_of(shard: Sequence[Target], store: ObjectStore, device: torch.device, 
             meter.tell()
 
 
-def works_of(target: Target, store: ObjectStore, device: torch.device) -> Iterator[Work]:
+def works_of(target: Target, store: ByteStore, device: torch.device) -> Iterator[Work]:
     """The pieces of one tensor, front to back."""
     if target.stack is not None:
         yield from merges_of(target, target.stack, store, device)
@@ -181,7 +181,7 @@ def works_of(target: Target, store: ObjectStore, device: torch.device) -> Iterat
         yield copy_of(target, store, start, count) if target.is_copy else cast_of(target, store, start, count)
 
 
-def copy_of(target: Target, store: ObjectStore, start: int, count: int) -> Work:
+def copy_of(target: Target, store: ByteStore, start: int, count: int) -> Work:
     width = size_of_dtype[target.fact.dtype]
 
     def copy() -> memoryview:
@@ -192,7 +192,7 @@ def copy_of(target: Target, store: ObjectStore, start: int, count: int) -> Work:
     return copy
 
 
-def cast_of(target: Target, store: ObjectStore, start: int, count: int) -> Work:
+def cast_of(target: Target, store: ByteStore, start: int, count: int) -> Work:
     width = size_of_dtype[target.fact.dtype]
 
     def cast() -> memoryview:
@@ -204,7 +204,7 @@ def cast_of(target: Target, store: ObjectStore, start: int, count: int) -> Work:
     return cast
 
 
-def merges_of(target: Target, stack: ModuleStack, store: ObjectStore, device: torch.device) -> Iterator[Work]:
+def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torch.device) -> Iterator[Work]:
     factors = stack.load(store, device)
     if stack.module.is_transposed:
         factors = [pair.transposed() for pair in factors]
@@ -227,7 +227,7 @@ def merges_of(target: Target, stack: ModuleStack, store: ObjectStore, device: to
         yield partial(merge, first, last)
 
 
-def carried_files(plan: Plan, base: BaseFiles, store: ObjectStore) -> tuple[list[WeightFile], list[str]]:
+def carried_files(plan: Plan, base: BaseFiles, store: ByteStore) -> tuple[list[WeightFile], list[str]]:
     """config.json and what else of the base goes with the result, by digest; and the paths of what does not."""
     carried: list[WeightFile] = []
     left_out: list[str] = []
@@ -244,7 +244,7 @@ def carried_files(plan: Plan, base: BaseFiles, store: ObjectStore) -> tuple[list
     return carried, left_out
 
 
-def corrected_config(file: WeightFile, dtype: Dtype | None, store: ObjectStore) -> WeightFile:
+def corrected_config(file: WeightFile, dtype: Dtype | None, store: ByteStore) -> WeightFile:
     """The base's config.json, with the dtype that was asked for in the place of its own."""
     if dtype is None:
         return file
