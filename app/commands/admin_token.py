@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 
 from app.settings import Settings
 
@@ -18,8 +19,8 @@ def admin_token(settings: Settings) -> tuple[str, bool]:
     path = settings.admin_token_path
     path.parent.mkdir(parents=True, exist_ok=True)
     # complete under another name first, then linked, which fails if there is one: two that start together agree
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with open(handle, "w") as file:
         file.write(f"glu_{secrets.token_urlsafe(random_bytes)}\n")
     try:
         os.link(draft, path)
@@ -27,5 +28,5 @@ def admin_token(settings: Settings) -> tuple[str, bool]:
     except FileExistsError:
         is_new = False
     finally:
-        draft.unlink()
+        os.unlink(draft)
     return path.read_text().strip(), is_new

@@ -76,22 +76,18 @@ def running_database(settings: Settings) -> Iterator[Settings]:
             postgres.stop()
 
 
-def open_database(settings: Settings) -> Database:
-    """A database that is fit to work on: durable, and migrated to this code's revision.
+def check_database(settings: Settings) -> None:
+    """Refuse a database that is not fit to work on: one that forgets, or that stands at another revision than this code.
 
     Raises: CannotStart, NotReady.
     """
-    database = Database.open(
-        url_of(settings),
-        settings.database_pool_size,
-        statement_seconds=settings.database_statement_seconds,
-        lock_seconds=settings.database_lock_seconds,
-    )
-    database.check_durability()
-    found, expected = migrate.current(database), migrate.newest()
-    if found != expected:
+    database = Database.open(url_of(settings), pool_size=1)
+    try:
+        database.check_durability()
+        found, expected = migrate.current(database), migrate.newest()
+    finally:
         database.close()
+    if found != expected:
         raise CannotStart(
             f"the database stands at revision {found}, this code needs {expected}: run `python -m app migrate`"
         )
-    return database

@@ -18,6 +18,8 @@ from app.lineage.engine import Database
 from app.lineage.queue import TaskName
 from tests.processes import toy_worker
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[str, float], "subprocess.Popen[bytes]"]
 
 
