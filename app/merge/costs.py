@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from app.domain.adapter import Checkpoint, TensorFact
+from app.domain.adapter import Checkpoint
 from app.domain.recipe import Dtype, Energy, Output
 
 working_bytes = 8
@@ -13,6 +13,11 @@ working_bytes = 8
 value_bytes = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """The floating dtypes that are merged; others are refused or copied as they are."""
 output_bytes = {Dtype.FLOAT32: 4, Dtype.BFLOAT16: 2, Dtype.FLOAT16: 2}
+batch_bytes = 256 << 20
+"""Joined float64 factors of the modules that the worker decomposes in one call."""
+tile_values = 1 << 19
+tiles_at_once = 64
+"""Of a base model, in the threads of one worker and waiting to be written."""
 header_bytes_per_tensor = 160
 """Beside its name, in a safetensors header: dtype, shape and offsets at their longest, in JSON."""
 
@@ -28,6 +33,11 @@ class ModuleSum:
     """The sum of the members' ranks: the rank of the exact result as it is written."""
     factor_bytes: int
     """Of the members' A and B as they are stored."""
+
+    @property
+    def joined_bytes(self) -> int:
+        """Of A and B of all members, joined along the rank in float64."""
+        return working_bytes * self.joined_rank * (self.out_features + self.in_features)
 
     def rank(self, output: Output) -> int:
         """Of the result: as it is for an exact one, an upper bound for a truncated one."""
@@ -47,19 +57,26 @@ def adapter_bytes(sums: Iterable[ModuleSum], output: Output) -> int:
     )
 
 
-def adapter_peak_bytes(sums: Iterable[ModuleSum]) -> int:
+def adapter_peak_bytes(sums: Sequence[ModuleSum], output: Output) -> int:
     """An upper bound of what a merge into an adapter holds at once.
 
-    Modules of one shape go through one call, the groups one after the other. Of a group are held: the factors as stored;
-    the joined A and B, their orthogonal factors, and the result, each R·(out + in) values in float64; and the core with its
-    three factors, each R² values.
+    An exact one goes module by module: the factors as stored, and joined in float64 with a working copy. A truncated one
+    takes modules of one shape and rank together, up to `batch_bytes` of joined factors or one module: held are the factors
+    as stored, the joined ones, their orthogonal factors, the singular vectors, a working copy and the result, each
+    R·(out + in) values in float64, and the core with its three factors, each R². For an energy the whole result waits, since
+    its ranks decide the header.
     """
-    groups: dict[tuple[int, int], int] = defaultdict(int)
+    if output.rank is None:
+        return max((summed.factor_bytes + 3 * summed.joined_bytes for summed in sums), default=0)
+    groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     for summed in sums:
-        joined = 3 * summed.joined_rank * (summed.out_features + summed.in_features)
-        core = 4 * summed.joined_rank**2
-        groups[summed.out_features, summed.in_features] += summed.factor_bytes + working_bytes * (joined + core)
-    return max(groups.values(), default=0)
+        each = summed.factor_bytes + 6 * summed.joined_bytes + 4 * working_bytes * summed.joined_rank**2
+        of_batch = max(1, batch_bytes // summed.joined_bytes)
+        held = groups[summed.out_features, summed.in_features, summed.joined_rank]
+        if len(held) < of_batch:
+            held.append(each)
+    largest = max((sum(held) for held in groups.values()), default=0)
+    return largest + (adapter_bytes(sums, output) if isinstance(output.rank, Energy) else 0)
 
 
 def model_bytes(checkpoint: Checkpoint, output: Output) -> int:
@@ -76,16 +93,10 @@ def model_bytes(checkpoint: Checkpoint, output: Output) -> int:
 def model_peak_bytes(checkpoint: Checkpoint, sums: Sequence[ModuleSum]) -> int:
     """An upper bound of what a merge into a model holds at once; it does not grow with the number of tensors.
 
-    Tensor by tensor are held: the base's as stored, its sum in float64, and the result in at most the larger of the
-    two; beside the factors of the one module, as stored and joined in float64.
+    `tiles_at_once` tiles of `tile_values` values (or one row), each as stored, summed in float64, and rounded; but never
+    more than all tensors. Beside them the factors of the two modules at a border, as stored, and joined twice in float64.
     """
-
-    def held(tensor: TensorFact) -> int:
-        return tensor.size_bytes + 2 * working_bytes * prod(tensor.shape)
-
-    tensors = max((held(tensor) for _, tensor in checkpoint.tensors), default=0)
-    joined = (
-        summed.factor_bytes + 2 * working_bytes * summed.joined_rank * (summed.out_features + summed.in_features)
-        for summed in sums
-    )
-    return tensors + max(joined, default=0)
+    row = max((tensor.shape[-1] for _, tensor in checkpoint.tensors if tensor.shape), default=0)
+    values = min(tiles_at_once * max(tile_values, row), checkpoint.parameters)
+    joined = max((summed.factor_bytes + 2 * summed.joined_bytes for summed in sums), default=0)
+    return 3 * working_bytes * values + 2 * joined

@@ -133,7 +133,8 @@ def _weight_in(published: Published, version: UUID, content: Digest) -> Fraction
         total: Fraction | None = Fraction(0) if entry.is_exact_linear else None
         for edge in held_through(entry):
             if published.holds_content(edge.parent, content):
-                part = inside[edge.parent] if edge.relation is Relation.MERGED_FROM else None
+                # a parent that is not held is the part of an extraction's source that was subtracted: nobody asks for it
+                part = inside.get(edge.parent) if edge.relation is Relation.MERGED_FROM else None
                 total = None if total is None or part is None else total + Fraction(edge.weight) * part
         inside[held] = total
     return inside[version]

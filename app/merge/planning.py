@@ -67,7 +67,7 @@ def plan(
     sums = _module_sums(members, adapters)
     bytes_read = sum(file.size_bytes for member in members for file in weight_files[member.version])
     if base is None:
-        bytes_written, peak_bytes = adapter_bytes(sums, output), adapter_peak_bytes(sums)
+        bytes_written, peak_bytes = adapter_bytes(sums, output), adapter_peak_bytes(sums, output)
     else:
         part, checkpoint = base
         if (recalled := path_to_recalled(catalogue, [part.version])) is not None:
