@@ -35,7 +35,7 @@ static: $(bin)/.installed-tests
 	$(bin)/lint-imports --no-cache
 
 demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge, pull, compare
-	@$(bin)/python examples/demo.py
+	@$(bin)/python -m examples.demo
 
 bench: $(bin)/.installed-tests  ## time, memory and the ratio to the peers
 	@for benchmark in benchmarks/[a-z]*.py; do $(bin)/python $$benchmark; done

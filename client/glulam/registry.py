@@ -124,10 +124,9 @@ class Registry:
         listed = self._connection.listed(f"{repository_path(repository)}/versions", limit=limit)
         return [Version.from_json(body) for body in listed]
 
-    def tensors(self, reference: str) -> Json:
+    def tensors(self, reference: str) -> list[Json]:
         """Per module: rank, alpha, scaling, dtype, shapes; read from the header, nothing is downloaded."""
-        answer: Json = self._connection.get(f"{self._version_path(reference)}/tensors")
-        return answer
+        return list(self._connection.get(f"{self._version_path(reference)}/tensors")["items"])
 
     def lineage(self, reference: str, direction: str = "ancestors", depth: int | None = None) -> Lineage:
         """What a version came from (`ancestors`), what came from it (`descendants`), or `both`."""
@@ -154,12 +153,10 @@ class Registry:
         listed = self._connection.listed("/repositories", {"q": text, **filters}, limit)
         return [Repository.from_json(body) for body in listed]
 
-    def alias(self, repository: str, alias: str, version: str) -> Json:
-        """Move an alias to a version, `X.Y.Z` or a digest."""
-        answer: Json = self._connection.put(
-            f"{repository_path(repository)}/aliases/{quoted(alias)}", {"version": version}
-        )
-        return answer
+    def alias(self, repository: str, alias: str, version: str) -> Version:
+        """Let an alias name a version, `X.Y.Z` or a digest, from now on. Returns: that version."""
+        path = f"{repository_path(repository)}/aliases/{quoted(alias)}"
+        return Version.from_json(self._connection.put(path, {"version": version}))
 
     def aliases(self, repository: str) -> list[Json]:
         return list(self._connection.listed(f"{repository_path(repository)}/aliases"))

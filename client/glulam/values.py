@@ -63,8 +63,11 @@ class Version:
     """Rank, scaling, target modules: what the files say."""
     metrics: Json
     notes: str | None
-    created_by: str | None
-    created_at: str | None
+    created_by: str
+    created_at: str
+    """RFC 3339, UTC."""
+    warnings: tuple[str, ...]
+    """Of a publication: what its publisher should know."""
     record: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -86,8 +89,9 @@ class Version:
             adapter=body.get("adapter"),
             metrics=body.get("metrics") or {},
             notes=body.get("notes"),
-            created_by=body.get("created_by"),
-            created_at=body.get("created_at"),
+            created_by=body["created_by"],
+            created_at=body["created_at"],
+            warnings=tuple(body.get("warnings") or ()),
             record=body,
         )
 
@@ -137,6 +141,8 @@ class Lineage:
     nodes: Mapping[str, Json]
     """By digest or hidden id."""
     edges: tuple[Edge, ...]
+    is_truncated: bool
+    """There is more than one answer holds: ask with a depth."""
     record: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -149,6 +155,7 @@ class Lineage:
                 Edge(edge["child"], edge["parent"], edge["relation"], edge.get("weight"), edge.get("role"))
                 for edge in body["edges"]
             ),
+            is_truncated=bool(body.get("truncated")),
             record=body,
         )
 

@@ -30,4 +30,4 @@ def run(options: argparse.Namespace, registry: Registry, output: Output) -> None
     if options.version is None:
         raise InvalidArgument("an alias needs a version to point to")
     moved = registry.alias(options.repository, options.alias, options.version)
-    output.answer(moved, escape(f"{options.repository}@{options.alias} → {options.version}"))
+    output.answer(moved.record, escape(f"{options.repository}@{options.alias} → {moved.version}"))

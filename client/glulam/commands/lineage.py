@@ -36,6 +36,8 @@ def run(options: argparse.Namespace, registry: Registry, output: Output) -> None
         grow(tree, lineage, lineage.root, lineage.parents_of, 0, shown)
     if options.direction != "ancestors":
         grow(tree, lineage, lineage.root, lineage.children_of, 1, shown)
+    if lineage.is_truncated:
+        output.say("there is more than one answer holds: ask with --depth")
     output.answer(lineage.record, tree)
 
 

@@ -61,6 +61,7 @@ def run(options: argparse.Namespace, registry: Registry, output: Output) -> None
     lines += [f"  builds on {escape(parent.reference)} × {parent.weight:g}" for parent in version.builds_on]
     if version.initialized_from:
         lines.append(f"  initialized from {escape(version.initialized_from.reference)}")
+    lines += [f"  [yellow]![/] {escape(warning)}" for warning in version.warnings]
     output.answer(version.record, "\n".join(lines))
 
 

@@ -17,10 +17,9 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, registry: Registry, output: Output) -> None:
-    answer = registry.tensors(options.reference)
-    rows = answer.get("modules") or answer.get("tensors") or []
+    rows = registry.tensors(options.reference)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = Table(*columns)
     for row in rows:
         table.add_row(*[escape(str(row.get(column, ""))) for column in columns])
-    output.answer(answer, table)
+    output.answer(rows, table)

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, registry: Registry, output: Output) -> None
             str((version.adapter or {}).get("rank", "")),
             size(sum(file.size for file in version.files)),
             escape(", ".join(parent.reference for parent in version.builds_on)),
-            escape(version.created_by or ""),
-            escape((version.created_at or "")[:16].replace("T", " ")),
+            escape(version.created_by),
+            escape(version.created_at[:16].replace("T", " ")),
         )
     output.answer([version.record for version in versions], table)

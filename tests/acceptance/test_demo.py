@@ -1,0 +1,53 @@
+"""The main job, whole: adapters trained on one another, pushed in three ways, merged by the worker, loaded by PEFT."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.comparison import Measured
+from examples.demo import Outcome, publish_and_merge
+from examples.own_registry import own_registry
+from examples.story import Story, skills, train_story
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return train_story(tmp_path_factory.mktemp("story"))
+
+
+@pytest.fixture(scope="module")
+def outcome(story: Story) -> Iterator[Outcome]:
+    # not pytest's folder: it is too deep for the socket of the embedded Postgres
+    with tempfile.TemporaryDirectory(prefix="glulam-") as folder, own_registry(Path(folder) / "data") as registry:
+        yield publish_and_merge(registry, story, Path(folder))
+
+
+def measured(outcome: Outcome, start: str) -> Measured:
+    return next(row for row in outcome.measured if row.name.startswith(start))
+
+
+def test_training_really_teaches_every_skill(story: Story) -> None:
+    for name, losses in story.losses.items():
+        assert losses.after < 0.1 * losses.before, name
+        assert losses.after < 0.5, name
+
+
+def test_lineage_adds_what_the_layers_stand_on(outcome: Outcome) -> None:
+    assert sorted(outcome.trunk) == ["alice/instruct@1.0.0", "carol/reasoning@1.0.0"]
+
+
+@pytest.mark.parametrize("result", ["merged adapter", "merged model"])
+def test_a_merge_is_the_float64_sum_with_instruct_counted_once(outcome: Outcome, result: str) -> None:
+    assert measured(outcome, result).logit_difference < 1e-5
+
+
+@pytest.mark.parametrize("naive", ["naive: the files alone", "naive: both chains added"])
+def test_a_naive_merge_is_clearly_worse(outcome: Outcome, naive: str) -> None:
+    merged, other = measured(outcome, "merged adapter"), measured(outcome, naive)
+    assert other.logit_difference > 1.0
+    for skill in skills:
+        assert other.losses[skill.name] > 1.5 * merged.losses[skill.name] + 0.5, skill.name
