@@ -600,6 +600,15 @@ class PlanTooLarge(RefusedPlan):
         super().__init__(f"{what}: {found}, at most {limit}", what=what, limit=limit, found=found)
 
 
+class MergeFailed(Conflict):
+    """A merge stopped on a fault of the registry's own; the worker's log has the details."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"the merge stopped on a fault of the registry's own ({kind}); its operator can see why", kind=kind
+        )
+
+
 # -- OverLimit -------------------------------------------------------------------------------------------------------
 
 

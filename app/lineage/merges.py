@@ -279,13 +279,13 @@ def succeed(tx: Connection, claim: Claim, result: Result) -> bool:
     return True
 
 
-def fail(tx: Connection, claim: Claim, error: dict[str, Any]) -> bool:
-    statement = (
-        update(t.MergeExecution)
-        .where(held(claim))
-        .values(state="failed", error=error, finished_at=func.clock_timestamp())
-    )
-    return bool(tx.execute(statement).rowcount)
+def fail(tx: Connection, execution: UUID, attempt: int | None, error: dict[str, Any]) -> None:
+    """Ends an execution that has not ended yet; with an attempt, only if that is still the last one."""
+    x = t.MergeExecution
+    statement = update(x).where(x.id == execution, x.state.in_(["queued", "running"]))
+    if attempt is not None:
+        statement = statement.where(x.attempt == attempt)
+    tx.execute(statement.values(state="failed", error=error, finished_at=func.clock_timestamp()))
 
 
 def result_of(tx: Connection, execution: UUID) -> Result:

@@ -47,7 +47,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy from the class
+    type_annotation_map = {
         str: Text,
         datetime: DateTime(timezone=True),
         bytes: LargeBinary,

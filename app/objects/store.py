@@ -62,8 +62,8 @@ class Staged(Protocol):
     ) -> None: ...
 
 
-class ObjectStore(Protocol):
-    """Where the bytes lie. Not promised: the order of listings, and whether a listing shows what changes while it runs.
+class ByteStore(Protocol):
+    """Objects read and written by digest: all that whoever carries a merge out needs of a store.
 
     Reading gives what is stored and does not hash it: who reads a whole object compares the digest.
     """
@@ -87,6 +87,10 @@ class ObjectStore(Protocol):
 
     def stage(self) -> Staged:
         """Begin to write an object; nothing is made before its context is entered."""
+
+
+class ObjectStore(ByteStore, Protocol):
+    """Where the bytes lie. Not promised: the order of listings, and whether a listing shows what changes while it runs."""
 
     def delete(self, digest: Digest) -> bool:
         """Whether it was there. Its bytes are gone for every reader that begins later."""

@@ -45,7 +45,7 @@ class Aliasing:
                 raise NotFound(f"{name}@{alias}")
             audit.record(tx, caller, "alias.removed", f"{holder.full_name}@{alias}", namespace=holder.namespace_id)
 
-    def list(self, caller: Caller, name: RepositoryName, after: str | None, limit: int) -> list[AliasRecord]:
+    def aliases(self, caller: Caller, name: RepositoryName, after: str | None, limit: int) -> list[AliasRecord]:
         """By name. Raises: NotFound, Deleted."""
         with self.database.read() as tx:
             holder = finding.repository(tx, name, caller)
@@ -53,7 +53,7 @@ class Aliasing:
 
     def history(
         self, caller: Caller, name: RepositoryName, alias: str, before: int | None, limit: int
-    ) -> "list[tuple[int, AliasRecord]]":
+    ) -> list[tuple[int, AliasRecord]]:
         """Newest first; an alias that never was has none. Raises: NotFound, Deleted."""
         with self.database.read() as tx:
             holder = finding.repository(tx, name, caller)

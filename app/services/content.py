@@ -1,18 +1,19 @@
 """What a version's files say: the weights and the configuration are read, everything else is an opaque attachment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.domain.adapter import Adapter, Checkpoint
 from app.domain.base_model import BaseModel
+from app.domain.digest import Digest
 from app.domain.lineage import Kind
 from app.errors import InvalidConfig, MissingFile, PickleRefused
 from app.formats.checkpoint import read_checkpoint
 from app.formats.inspection import Inspection
 from app.formats.peft import read_adapter
 from app.lineage.blobs import BlobRecord
-from app.objects.store import ObjectStore
+from app.objects.store import ByteStore
 
 adapter_config = "adapter_config.json"
 adapter_weights = "adapter_model.safetensors"
@@ -37,17 +38,31 @@ class Content:
     summary: dict[str, Any]
 
 
-def read_content(kind: Kind, files: Mapping[str, str], known: Mapping[str, BlobRecord], store: ObjectStore) -> Content:
-    """Raises: MissingFile, and every other InvalidContent."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's bytes, wherever they are."""
+
+    digest: Digest
+    inspection: Inspection
+    read: Callable[[], bytes]
+
+
+def stored(blob: BlobRecord, store: ByteStore) -> Source:
+    return Source(blob.digest, Inspection.from_json(blob.inspection), lambda: b"".join(store.read(blob.digest)))
+
+
+def read_content(kind: Kind, sources: Mapping[str, Source]) -> Content:
+    """What the files (by path) say. Raises: MissingFile, and every other InvalidContent."""
+    files = {path: source.digest for path, source in sources.items()}
 
     def text_of(path: str) -> bytes:
-        blob = known[files[path]]
-        if blob.size_bytes > largest_text_bytes:
-            raise InvalidConfig(path, f"{blob.size_bytes} bytes are too many for a configuration")
-        return b"".join(store.read(blob.digest))
+        size_bytes = sources[path].inspection.size_bytes
+        if size_bytes > largest_text_bytes:
+            raise InvalidConfig(path, f"{size_bytes} bytes are too many for a configuration")
+        return sources[path].read()
 
     def inspection_of(path: str) -> Inspection:
-        return Inspection.from_json(known[files[path]].inspection)
+        return sources[path].inspection
 
     if kind is Kind.MODEL:
         if model_config not in files:

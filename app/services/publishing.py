@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
@@ -32,13 +33,16 @@ from app.errors import (
     UnknownBlob,
     VersionExists,
 )
+from app.formats.inspection import Inspector
 from app.lineage import audit, blobs, commits, graph, repositories, versions
 from app.lineage.engine import Database
 from app.merge.publication import check_version, foundation, inherited_builds_on
-from app.objects.store import ObjectStore
+from app.objects.store import ObjectStore, Staged
 from app.services import finding
-from app.services.content import Content, read_content
+from app.services.content import Content, Source, read_content, stored
 from app.services.masking import masked
+
+chunk_bytes = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,14 @@ class NewVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class FormFile:
+    """A file of a form, spooled to disk."""
+
+    path: str
+    stream: IO[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A version that is complete but for its number."""
 
@@ -93,10 +105,8 @@ class Publishing:
         and the RefusedPlan that a plan of this version alone would meet. Nothing is stored then.
         """
         number = None if new.version is None else VersionNumber.parse(new.version)
-        if len(new.files) > self.max_files:
-            raise TooManyFiles(self.max_files, len(new.files))
-        for path, digest in new.files.items():
-            check_path(path)
+        self._check_files(list(new.files))
+        for digest in new.files.values():
             parse_digest(digest)
         with self.database.begin() as tx:
             repository = finding.writable(tx, name, caller)
@@ -104,19 +114,79 @@ class Publishing:
             for path, digest in new.files.items():
                 if digest not in known:
                     raise UnknownBlob(digest, "/files/" + path.replace("~", "~0").replace("/", "~1"))
-            content = read_content(repository.kind, new.files, known, self.store)
-            edges = self._edges(tx, caller, repository, new)
-            draft = Draft(
-                content=content,
-                files=new.files,
-                edges=edges,
-                base_model=new.base_model,
-                datasets=new.datasets,
-                metrics=new.metrics,
-                notes=new.notes,
-                message=new.message,
-            )
-            return self.write(tx, caller, repository, number, draft)
+            sources = {path: stored(known[digest], self.store) for path, digest in new.files.items()}
+            content = read_content(repository.kind, sources)
+            return self._write_new(tx, caller, repository, number, new, content)
+
+    def publish_form(self, caller: Caller, name: RepositoryName, files: Sequence[FormFile], new: NewVersion) -> Version:
+        """As `publish`, with the bytes at hand instead of digests."""
+        number = None if new.version is None else VersionNumber.parse(new.version)
+        self._check_files([file.path for file in files])
+        with self.database.read() as tx:
+            kind = finding.writable(tx, name, caller).kind
+        with ExitStack() as stack:
+            staged = {file.path: stack.enter_context(self.store.stage()) for file in files}
+            sources = {file.path: self._stage(file, staged[file.path]) for file in files}
+            content = read_content(kind, sources)
+            new = replace(new, files={path: source.digest for path, source in sources.items()})
+            for is_trial in (True, False):
+                with self.database.begin() as tx, tx.begin_nested() as savepoint:
+                    for source in sources.values():
+                        blobs.record(tx, source.digest, source.inspection.size_bytes, source.inspection.as_json())
+                    repository = finding.writable(tx, name, caller)
+                    version = self._write_new(tx, caller, repository, number, new, content)
+                    if is_trial:
+                        savepoint.rollback()
+                if is_trial:
+                    # what would be refused leaves no byte, and what is accepted has its bytes before its rows
+                    for entry in staged.values():
+                        entry.place()
+            return version
+
+    def _stage(self, file: FormFile, staged: Staged) -> Source:
+        inspector = Inspector()
+        file.stream.seek(0)
+        while chunk := file.stream.read(chunk_bytes):
+            staged.write(chunk)
+            inspector.feed(chunk)
+
+        def read() -> bytes:
+            file.stream.seek(0)
+            return file.stream.read()
+
+        return Source(staged.digest, inspector.finish(), read)
+
+    def _check_files(self, paths: Sequence[str]) -> None:
+        """Raises: TooManyFiles, InvalidPath, MalformedRequest."""
+        if len(paths) > self.max_files:
+            raise TooManyFiles(self.max_files, len(paths))
+        folded: dict[str, str] = {}
+        for path in paths:
+            check_path(path)
+            other = folded.setdefault(path.casefold(), path)
+            if other is not path:
+                raise MalformedRequest(f"{path!r} and {other!r} are one file on some systems", pointer="/files")
+
+    def _write_new(
+        self,
+        tx: Connection,
+        caller: Caller,
+        repository: Repository,
+        number: VersionNumber | None,
+        new: NewVersion,
+        content: Content,
+    ) -> Version:
+        draft = Draft(
+            content=content,
+            files=new.files,
+            edges=self._edges(tx, caller, repository, new),
+            base_model=new.base_model,
+            datasets=new.datasets,
+            metrics=new.metrics,
+            notes=new.notes,
+            message=new.message,
+        )
+        return self.write(tx, caller, repository, number, draft)
 
     def _edges(self, tx: Connection, caller: Caller, repository: Repository, new: NewVersion) -> tuple[Edge, ...]:
         """The parents that the publisher names, each readable by them, and those that follow from `initialized_from`."""

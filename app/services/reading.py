@@ -9,7 +9,7 @@ from typing import Any
 
 from app.domain.adapter import Adapter, Checkpoint
 from app.domain.caller import Caller
-from app.domain.digest import Digest, hex_of
+from app.domain.digest import Digest, hex_of, parse_digest
 from app.domain.lineage import VersionState
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
@@ -89,8 +89,12 @@ class Reading:
                     tx, caller, "version.deleted", found.reference, namespace=found.namespace_id, digest=found.digest
                 )
 
-    def lookup(self, caller: Caller, digest: Digest) -> list[tuple[Version, str]]:
-        """The readable versions that hold a file with this digest, oldest first, with its path in each."""
+    def lookup(self, caller: Caller, text: str) -> list[tuple[Version, str]]:
+        """The readable versions that hold a file with this sha256, oldest first, with its path in each.
+
+        Raises: InvalidDigest.
+        """
+        digest = parse_digest(text if text.startswith("sha256:") else f"sha256:{text}")
         with self.database.read() as tx:
             return versions.holding(tx, digest, caller, most_holders)
 

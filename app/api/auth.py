@@ -1,0 +1,73 @@
+"""Who may call a route: every route declares a policy, and one without fails the build."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
+
+from app.api.problems import request_id_of
+from app.assembly import Services
+from app.domain.caller import Caller, Scope
+from app.errors import InvalidToken, ScopeMissing, Unauthenticated
+
+bearer = HTTPBearer(auto_error=False, bearerFormat="glu_…", description="A token of this registry")
+"""Described in the OpenAPI document; the header itself is read below, so that a bad one is told from none."""
+
+
+def get_services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def authenticate(request: Request, services: Services) -> Caller:
+    """Raises: InvalidToken."""
+    header = request.headers.get("authorization")
+    request_id = request_id_of(request)
+    if header is None:
+        return services.accounts.authenticate(None, request_id)
+    scheme, token = get_authorization_scheme_param(header)
+    if scheme.lower() != "bearer" or not token:
+        raise InvalidToken
+    return services.accounts.authenticate(token, request_id)
+
+
+class Policy:
+    """What a caller needs: a scope, and unless it is open to anonymous callers a token at all."""
+
+    def __init__(self, scope: Scope, *, allows_anonymous: bool = False) -> None:
+        self.scope = scope
+        self.allows_anonymous = allows_anonymous
+
+    def __call__(
+        self, request: Request, services: ServicesDep, _described: Annotated[object, Depends(bearer)] = None
+    ) -> Caller:
+        """Raises: InvalidToken, Unauthenticated, ScopeMissing."""
+        caller = authenticate(request, services)
+        if caller.user_id is None:
+            if not (self.allows_anonymous and caller.sees_public):
+                raise Unauthenticated
+            return caller
+        if self.scope not in caller.scopes:
+            raise ScopeMissing(self.scope.value)
+        return caller
+
+
+class OpenToAll:
+    """A route that tells nothing about anything stored."""
+
+    def __call__(self) -> None:
+        return None
+
+
+Anyone = Annotated[Caller, Depends(Policy(Scope.READ, allows_anonymous=True))]
+"""Sees what is public, and with a token what its user may read."""
+Reader = Annotated[Caller, Depends(Policy(Scope.READ))]
+Writer = Annotated[Caller, Depends(Policy(Scope.WRITE))]
+Merger = Annotated[Caller, Depends(Policy(Scope.MERGE))]
+Administrator = Annotated[Caller, Depends(Policy(Scope.ADMIN))]
+"""A token with the scope `admin`; whether its user is an administrator is the service's question."""
+open_to_all = Depends(OpenToAll())

@@ -1,0 +1,96 @@
+"""The multipart form: files and fields of one version."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.types import Message
+
+from app.assembly import Services
+from app.domain.base_model import BaseModel
+from app.domain.caller import Caller
+from app.domain.names import RepositoryName
+from app.domain.version import Version
+from app.errors import MalformedRequest, UploadTooLarge
+from app.services.publishing import FormFile, NewVersion, ParentAsked
+
+known_fields = {"files", "version", "builds_on", "initialized_from", "base_model", "notes", "message"}
+longest_text = 10_000
+
+
+async def read_form(request: Request, services: Services, caller: Caller, name: RepositoryName) -> Version:
+    """Publish what a form holds. Nothing is stored unless all of it is valid.
+
+    Raises: UploadTooLarge, MalformedRequest, InvalidPath, and as `Publishing.publish`.
+    """
+    async with parsed(request, services.http.form_bytes) as form:
+        if unknown := sorted(set(form) - known_fields):
+            raise MalformedRequest(f"the form has no field {unknown[0]!r}", pointer=f"/{unknown[0]}")
+        parts = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
+        # a browser sends an empty part without a name for a field in which no file was chosen
+        files = [FormFile(part.filename, part.file) for part in parts if part.filename]
+        if not files:
+            raise MalformedRequest("no file was sent in the field files", pointer="/files")
+        base_model = text_of(form, "base_model")
+        builds_on = tuple(
+            ParentAsked(text, 1.0, f"/builds_on/{index}") for index, text in enumerate(texts_of(form, "builds_on"))
+        )
+        origin = text_of(form, "initialized_from")
+        new = NewVersion(
+            files={},
+            version=text_of(form, "version"),
+            # an empty field of a form says nothing
+            builds_on=builds_on or None,
+            initialized_from=None if origin is None else ParentAsked(origin, 1.0, "/initialized_from"),
+            base_model=None if base_model is None else BaseModel(base_model),
+            notes=text_of(form, "notes"),
+            message=text_of(form, "message"),
+        )
+        return await run_in_threadpool(services.publishing.publish_form, caller, name, files, new)
+
+
+@asynccontextmanager
+async def parsed(request: Request, limit: int) -> AsyncIterator[FormData]:
+    """The form, its files spooled to disk until the context ends.
+
+    Raises: UploadTooLarge, MalformedRequest.
+    """
+    receive, received = request._receive, 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise UploadTooLarge(limit, received)
+        return message
+
+    request._receive = counted
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise MalformedRequest("multipart/form-data is needed")
+    try:
+        async with request.form(max_files=1000, max_fields=200) as form:
+            yield form
+    except HTTPException as error:
+        raise MalformedRequest(f"the form cannot be read: {error.detail}") from error
+
+
+def texts_of(form: FormData, field: str) -> list[str]:
+    """The values of a text field that are not empty. Raises: MalformedRequest."""
+    found = []
+    for value in form.getlist(field):
+        if not isinstance(value, str) or len(value) > longest_text or "\0" in value:
+            raise MalformedRequest(f"{field} is a text of at most {longest_text} characters", pointer=f"/{field}")
+        if value.strip():
+            found.append(value.strip())
+    return found
+
+
+def text_of(form: FormData, field: str) -> str | None:
+    found = texts_of(form, field)
+    if len(found) > 1:
+        raise MalformedRequest(f"{field} was sent {len(found)} times", pointer=f"/{field}")
+    return found[0] if found else None

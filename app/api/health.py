@@ -1,0 +1,51 @@
+"""Whether the server lives, whether it is ready, what it measures, and what its problems mean."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from app.api.auth import ServicesDep, open_to_all
+from app.api.problems import explain
+from app.errors import NotFound
+
+router = APIRouter(dependencies=[open_to_all])
+
+registry = CollectorRegistry()
+ProcessCollector(registry=registry)
+requests = Counter("glulam_requests", "Requests answered", ["method", "route", "status"], registry=registry)
+seconds = Histogram(
+    "glulam_request_seconds", "From a request's first byte to its answer's last", ["route"], registry=registry
+)
+jobs = Gauge("glulam_jobs", "Jobs in the queue", ["queue", "status"], registry=registry)
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+def readyz(services: ServicesDep) -> dict[str, str]:
+    """Database and store answer; 503 names the part that does not."""
+    services.check_ready()
+    return {"status": "ready"}
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(services: ServicesDep) -> Response:
+    """For Prometheus; routes stand as templates, without the names in them."""
+    for (queue, status), count in services.queue_depth().items():
+        jobs.labels(queue, status).set(count)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/problems/{name}")
+def get_problem(name: str) -> dict[str, Any]:
+    """What a problem's type means."""
+    found = explain(name)
+    if found is None:
+        raise NotFound(f"problem {name}")
+    return found

@@ -1,0 +1,144 @@
+"""Bytes in and out: bodies handed to a thread chunk by chunk, files with ranges and entity tags."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from urllib.parse import quote
+
+from anyio import from_thread, to_thread
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from app.domain.digest import Digest, hex_of
+from app.domain.version import File
+from app.errors import MalformedRequest, RangeNotSatisfiable
+from app.services.reading import Archive, Reading
+
+T = TypeVar("T")
+
+chunk_bytes = 1024 * 1024
+"""What crosses from the event loop to a thread at a time: a hop costs as much as hashing some kilobytes."""
+one_range = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+async def receive(request: Request, consume: Callable[[Iterator[bytes]], T]) -> T:
+    """Run `consume` in a thread with the request's body as an iterator; memory stays at a chunk or two.
+
+    Raises: what `consume` raises; MalformedRequest if the client goes away or the body is compressed.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise MalformedRequest("send the bytes as they are: a compressed body is not read here")
+    stream = request.stream()
+
+    async def next_chunk() -> bytes:
+        gathered = bytearray()
+        try:
+            async for piece in stream:
+                gathered += piece
+                if len(gathered) >= chunk_bytes:
+                    break
+        except ClientDisconnect as error:
+            raise MalformedRequest("the body ended early") from error
+        return bytes(gathered)
+
+    def chunks() -> Iterator[bytes]:
+        while chunk := from_thread.run(next_chunk):
+            yield chunk
+
+    return await to_thread.run_sync(lambda: consume(chunks()))
+
+
+def declared_size(request: Request) -> int | None:
+    """Content-Length, if the client sent one."""
+    text = request.headers.get("content-length")
+    return int(text) if text is not None and text.isdecimal() else None
+
+
+def etag_of(digest: Digest) -> str:
+    return f'"{hex_of(digest)}"'
+
+
+def attachment(name: str) -> str:
+    """A Content-Disposition that names a file, whatever letters it has (RFC 6266)."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """(start, length) of a single byte range; None for none, or for what may be answered with the whole (RFC 9110, 14.2).
+
+    Raises: RangeNotSatisfiable.
+    """
+    match = one_range.fullmatch(header.strip()) if header else None
+    if match is None:
+        return None
+    first, last = match.groups()
+    if not first and not last:
+        return None
+    if not first:
+        start = max(0, size - int(last))
+        end = size if int(last) else 0
+    else:
+        start = int(first)
+        end = min(size, int(last) + 1) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= end or start >= size:
+        raise RangeNotSatisfiable(size)
+    return start, end - start
+
+
+def is_unchanged(request: Request, etag: str) -> bool:
+    given = request.headers.get("if-none-match")
+    return given is not None and (
+        given.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in given.split(",")]
+    )
+
+
+def file_answer(request: Request, reading: Reading, file: File) -> Response:
+    """A file, whole or in part; its digest is its entity tag."""
+    etag = etag_of(file.digest)
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        # the right to read may end, so that every reader asks again; the answer is a 304
+        "Cache-Control": "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Disposition": attachment(file.path.rsplit("/", 1)[-1]),
+    }
+    if is_unchanged(request, etag):
+        return Response(status_code=304, headers=headers)
+    condition = request.headers.get("if-range")
+    wanted = requested_range(request.headers.get("range"), file.size_bytes)
+    if condition is not None and condition != etag:
+        wanted = None
+    status, length = 200, file.size_bytes
+    if wanted is not None:
+        status, length = 206, wanted[1]
+        headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[0] + length - 1}/{file.size_bytes}"
+    headers["Content-Length"] = str(length)
+    media_type = "application/octet-stream"
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=media_type)
+    body = reading.read_whole(file) if wanted is None else reading.read_range(file, *wanted)
+    return StreamingResponse(body, status_code=status, headers=headers, media_type=media_type)
+
+
+def archive_answer(request: Request, reading: Reading, archive: Archive) -> Response:
+    etag = etag_of(archive.digest)
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": attachment(f"{archive.name}.tar"),
+        "Content-Length": str(archive.size_bytes),
+    }
+    if is_unchanged(request, etag):
+        return Response(
+            status_code=304, headers={key: value for key, value in headers.items() if key != "Content-Length"}
+        )
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type="application/x-tar")
+    return StreamingResponse(reading.read_archive(archive), headers=headers, media_type="application/x-tar")

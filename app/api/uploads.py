@@ -1,0 +1,102 @@
+"""Bytes on their way in: whole blobs, and resumable uploads in parts."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from app.api.auth import ServicesDep, Writer
+from app.api.bodies import Answer, Body
+from app.api.route import JsonRoute
+from app.api.streams import declared_size, receive
+from app.domain.digest import parse_digest
+from app.services.uploading import Upload
+
+router = APIRouter(route_class=JsonRoute)
+streams = APIRouter()
+"""Routes whose bodies are bytes: they are bounded by what is being uploaded, and never held in memory."""
+
+bytes_schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+bytes_body = {"requestBody": {"required": True, "content": bytes_schema}}
+
+
+class UploadBody(Body):
+    digest: str
+    size: Annotated[int, Field(ge=0, lt=2**63, description="Bytes")]
+
+
+class PartBody(Answer):
+    number: int
+    size: int
+    url: str = Field(description="Where to PUT the part's bytes")
+    done: bool
+
+
+class UploadAnswer(Answer):
+    id: UUID
+    digest: str
+    size: int
+    part_size: int
+    parts: list[PartBody]
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, value: Upload) -> "UploadAnswer":
+        parts = [
+            PartBody(
+                number=part.number,
+                size=part.size_bytes,
+                url=f"/api/v1/uploads/{value.id}/parts/{part.number}",
+                done=part.is_done,
+            )
+            for part in value.parts
+        ]
+        return cls(
+            id=value.id,
+            digest=value.digest,
+            size=value.size_bytes,
+            part_size=value.part_size_bytes,
+            parts=parts,
+            expires_at=value.expires_at,
+        )
+
+
+class BlobAnswer(Answer):
+    digest: str
+
+
+@streams.put("/blobs/{digest}", status_code=201, openapi_extra=bytes_body)
+async def put_blob(digest: str, request: Request, services: ServicesDep, caller: Writer) -> BlobAnswer:
+    """Upload a file under its digest: the caller may then name it in a version."""
+    parsed = parse_digest(digest)
+    declared = declared_size(request)
+    await receive(request, lambda chunks: services.uploading.receive(caller, parsed, chunks, declared))
+    return BlobAnswer(digest=parsed)
+
+
+@router.post("/uploads", status_code=201)
+def begin_upload(body: UploadBody, services: ServicesDep, caller: Writer, response: Response) -> UploadAnswer:
+    """Begin a resumable upload, or go on with the caller's unfinished one of the same bytes."""
+    upload = services.uploading.begin(caller, parse_digest(body.digest), body.size)
+    response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
+    return UploadAnswer.of(upload)
+
+
+@router.get("/uploads/{id}")
+def get_upload(id: UUID, services: ServicesDep, caller: Writer) -> UploadAnswer:
+    """Which parts are there."""
+    return UploadAnswer.of(services.uploading.get(caller, id))
+
+
+@streams.put("/uploads/{id}/parts/{number}", status_code=204, openapi_extra=bytes_body, response_class=Response)
+async def put_part(id: UUID, number: int, request: Request, services: ServicesDep, caller: Writer) -> None:
+    """Upload one part; sending it again replaces it."""
+    await receive(request, lambda chunks: services.uploading.receive_part(caller, id, number, chunks))
+
+
+@router.post("/uploads/{id}/complete", status_code=201)
+def complete_upload(id: UUID, services: ServicesDep, caller: Writer) -> BlobAnswer:
+    """Put the parts together: the caller may then name the digest in a version."""
+    return BlobAnswer(digest=services.uploading.complete(caller, id))

@@ -1,0 +1,285 @@
+"""Versions: published, read, traced, deleted; and their aliases."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field, StringConstraints
+
+from app.api.auth import Anyone, ServicesDep, Writer
+from app.api.bodies import (
+    Answer,
+    BaseModelAsked,
+    Body,
+    Line,
+    Listed,
+    Text,
+    VersionBody,
+    Weight,
+    base_model_of,
+)
+from app.api.forms import read_form
+from app.api.paging import PageDep
+from app.api.route import JsonRoute
+from app.api.streams import archive_answer, file_answer
+from app.domain.names import RepositoryName
+from app.domain.number import VersionNumber
+from app.domain.version import Version
+from app.lineage.aliases import AliasRecord
+from app.services.publishing import NewVersion, ParentAsked
+from app.services.tracing import Direction
+
+router = APIRouter(route_class=JsonRoute)
+streams = APIRouter()
+
+Reference = Annotated[str, StringConstraints(min_length=3, max_length=500)]
+root = "/repositories/{namespace}/{name}"
+
+form_body = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "version": {"type": "string"},
+                        "builds_on": {"type": "array", "items": {"type": "string"}},
+                        "initialized_from": {"type": "string"},
+                        "base_model": {"type": "string"},
+                        "notes": {"type": "string"},
+                    },
+                    "required": ["files"],
+                }
+            }
+        },
+    }
+}
+
+
+class ParentBody(Body):
+    version: Reference
+    weight: Weight = 1.0
+
+
+class DatasetBody(Body):
+    name: Line
+    revision: Line | None = None
+
+
+class NewVersionBody(Body):
+    version: Annotated[str, StringConstraints(max_length=40)] | None = Field(
+        None, description="X.Y.Z; by default 1.0.0, then the next patch or minor"
+    )
+    files: Annotated[dict[str, str], Field(min_length=1, description="Path → sha256:…")]
+    builds_on: Annotated[list[Reference | ParentBody], Field(max_length=64)] | None = None
+    initialized_from: Reference | ParentBody | None = None
+    merged_from: Annotated[list[ParentBody], Field(max_length=64)] = []
+    base_model: BaseModelAsked | None = None
+    datasets: Annotated[list[DatasetBody], Field(max_length=200)] = []
+    metrics: Annotated[dict[str, Any], Field(max_length=200)] = {}
+    notes: Text | None = None
+    message: Text | None = None
+
+    def to_value(self) -> NewVersion:
+        builds_on = None
+        if self.builds_on is not None:
+            builds_on = tuple(parent_of(parent, f"/builds_on/{index}") for index, parent in enumerate(self.builds_on))
+        origin = self.initialized_from
+        return NewVersion(
+            files=self.files,
+            version=self.version,
+            builds_on=builds_on,
+            initialized_from=None if origin is None else parent_of(origin, "/initialized_from"),
+            merged_from=tuple(
+                parent_of(parent, f"/merged_from/{index}") for index, parent in enumerate(self.merged_from)
+            ),
+            base_model=base_model_of(self.base_model),
+            datasets=tuple(dataset.model_dump(exclude_none=True) for dataset in self.datasets),
+            metrics=self.metrics,
+            notes=self.notes,
+            message=self.message,
+        )
+
+
+def parent_of(asked: str | ParentBody, pointer: str) -> ParentAsked:
+    if isinstance(asked, str):
+        return ParentAsked(asked, 1.0, pointer)
+    return ParentAsked(asked.version, asked.weight + 0.0, f"{pointer}/version")
+
+
+class AliasBody(Body):
+    version: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class AliasAnswer(Answer):
+    alias: str
+    version: str | None = Field(description="null: the alias was removed")
+    digest: str | None
+    moved_by: str
+    moved_at: datetime
+
+    @classmethod
+    def of(cls, value: AliasRecord) -> "AliasAnswer":
+        return cls(
+            alias=value.name,
+            version=None if value.number is None else str(value.number),
+            digest=value.digest,
+            moved_by=value.moved_by,
+            moved_at=value.moved_at,
+        )
+
+
+class LineageAnswer(Answer):
+    root: str
+    nodes: list[dict[str, Any]]
+    edges: list[dict[str, Any]]
+    truncated: bool = Field(description="There is more than an answer may hold: ask with a depth")
+
+
+class HolderBody(Answer):
+    path: str
+    version: VersionBody
+
+
+@router.post(root + "/versions", status_code=201)
+def publish(
+    namespace: str, name: str, body: NewVersionBody, services: ServicesDep, caller: Writer, response: Response
+) -> VersionBody:
+    """Publish files that were uploaded as an immutable version."""
+    made = services.publishing.publish(caller, RepositoryName(namespace, name), body.to_value())
+    response.headers["Location"] = location_of(made)
+    return published_body(made)
+
+
+@streams.post(root + "/versions/form", status_code=201, openapi_extra=form_body)
+async def publish_form(
+    namespace: str, name: str, request: Request, services: ServicesDep, caller: Writer, response: Response
+) -> VersionBody:
+    """Publish files sent as a multipart form: what a page and `curl -F` use."""
+    made = await read_form(request, services, caller, RepositoryName(namespace, name))
+    response.headers["Location"] = location_of(made)
+    return published_body(made)
+
+
+def location_of(version: Version) -> str:
+    return f"/api/v1/repositories/{version.repository}/versions/{version.number}"
+
+
+def published_body(version: Version) -> VersionBody:
+    """The publisher's answer says what others will not see."""
+    hidden = [parent.reference for parent in version.parents if not parent.is_readable]
+    return VersionBody.of(version, [f"{reference} is not readable by you" for reference in hidden])
+
+
+@router.get(root + "/versions")
+def list_versions(
+    namespace: str, name: str, services: ServicesDep, caller: Anyone, page: PageDep
+) -> Listed[VersionBody]:
+    """Versions, newest number first."""
+    found = services.reading.versions(
+        caller, RepositoryName(namespace, name), page.after(lambda text: VersionNumber.parse(text)), page.wanted
+    )
+    shown, cursor = page.cut(found, lambda version: str(version.number))
+    return Listed[VersionBody](items=[VersionBody.of(version) for version in shown], next_cursor=cursor)
+
+
+@router.get(root + "/versions/{ref}")
+def get_version(namespace: str, name: str, ref: str, services: ServicesDep, caller: Anyone) -> VersionBody:
+    """One version by number, alias, commit, or a digest's unique beginning."""
+    return VersionBody.of(services.reading.version(caller, RepositoryName(namespace, name), ref))
+
+
+@router.delete(root + "/versions/{ref}", status_code=204, response_class=Response)
+def delete_version(namespace: str, name: str, ref: str, services: ServicesDep, caller: Writer) -> None:
+    """Delete a version; its number is never used again, and what builds on it stays whole."""
+    services.reading.delete(caller, RepositoryName(namespace, name), ref)
+
+
+@streams.api_route(root + "/versions/{ref}/files/{path:path}", methods=["GET", "HEAD"], response_class=Response)
+def get_file(
+    namespace: str, name: str, ref: str, path: str, request: Request, services: ServicesDep, caller: Anyone
+) -> Response:
+    """A file's bytes, whole or a range; its entity tag is its sha256."""
+    file = services.reading.file(caller, RepositoryName(namespace, name), ref, path)
+    return file_answer(request, services.reading, file)
+
+
+@streams.api_route(root + "/versions/{ref}/archive.tar", methods=["GET", "HEAD"], response_class=Response)
+def get_archive(
+    namespace: str, name: str, ref: str, request: Request, services: ServicesDep, caller: Anyone
+) -> Response:
+    """All files of a version as a tar, made while it is sent."""
+    archive = services.reading.archive(caller, RepositoryName(namespace, name), ref)
+    return archive_answer(request, services.reading, archive)
+
+
+@router.get(root + "/versions/{ref}/tensors")
+def list_tensors(namespace: str, name: str, ref: str, services: ServicesDep, caller: Anyone) -> Listed[dict[str, Any]]:
+    """Per module: rank, alpha, scaling, dtype and shapes; of a model, its tensors. Whole: there is no second page."""
+    items = services.reading.tensors(caller, RepositoryName(namespace, name), ref)
+    return Listed[dict[str, Any]](items=items, next_cursor=None)
+
+
+@router.get(root + "/versions/{ref}/lineage")
+def get_lineage(
+    namespace: str,
+    name: str,
+    ref: str,
+    services: ServicesDep,
+    caller: Anyone,
+    direction: Direction = Direction.BOTH,
+    depth: Annotated[int | None, Query(ge=0, le=10_000)] = None,
+) -> LineageAnswer:
+    """What a version stands on and comes from, and what stands on it."""
+    found = services.tracing.trace(caller, RepositoryName(namespace, name), ref, direction, depth)
+    return LineageAnswer(
+        root=found.root, nodes=list(found.nodes), edges=list(found.edges), truncated=found.is_truncated
+    )
+
+
+@router.put(root + "/aliases/{alias}")
+def move_alias(
+    namespace: str, name: str, alias: str, body: AliasBody, services: ServicesDep, caller: Writer
+) -> VersionBody:
+    """Let an alias name a version from now on; the answer is that version."""
+    return VersionBody.of(services.aliasing.point(caller, RepositoryName(namespace, name), alias, body.version))
+
+
+@router.delete(root + "/aliases/{alias}", status_code=204, response_class=Response)
+def remove_alias(namespace: str, name: str, alias: str, services: ServicesDep, caller: Writer) -> None:
+    """Remove an alias; its history stays."""
+    services.aliasing.remove(caller, RepositoryName(namespace, name), alias)
+
+
+@router.get(root + "/aliases")
+def list_aliases(
+    namespace: str, name: str, services: ServicesDep, caller: Anyone, page: PageDep
+) -> Listed[AliasAnswer]:
+    """Aliases by name."""
+    found = services.aliasing.aliases(caller, RepositoryName(namespace, name), page.after(str), page.wanted)
+    return aliases_body(*page.cut(found, lambda record: record.name.lower()))
+
+
+@router.get(root + "/aliases/{alias}/history")
+def alias_history(
+    namespace: str, name: str, alias: str, services: ServicesDep, caller: Anyone, page: PageDep
+) -> Listed[AliasAnswer]:
+    """Every move of an alias, newest first."""
+    found = services.aliasing.history(caller, RepositoryName(namespace, name), alias, page.after(int), page.wanted)
+    shown, cursor = page.cut(found, lambda entry: entry[0])
+    return aliases_body([record for _, record in shown], cursor)
+
+
+def aliases_body(records: Sequence[AliasRecord], cursor: str | None) -> Listed[AliasAnswer]:
+    return Listed[AliasAnswer](items=[AliasAnswer.of(record) for record in records], next_cursor=cursor)
+
+
+@router.get("/lookup/{hash}")
+def look_up(hash: str, services: ServicesDep, caller: Anyone) -> Listed[HolderBody]:
+    """Which readable versions hold a file with this sha256 (with or without its prefix), oldest first."""
+    found = services.reading.lookup(caller, hash)
+    items = [HolderBody(path=path, version=VersionBody.of(version)) for version, path in found]
+    return Listed[HolderBody](items=items, next_cursor=None)

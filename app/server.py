@@ -1,0 +1,112 @@
+"""The HTTP server: routers put together, requests named and measured, errors turned into problems."""
+
+import logging
+import re
+import time
+import uuid
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import accounts, audit, health, merges, problems, repositories, uploads, versions
+from app.assembly import Services
+
+log = structlog.get_logger("app.requests")
+
+request_id_pattern = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+description = """
+A registry for LoRA adapters that are made to be stacked: versioned, with a lineage that knows what builds on what, and merged
+on demand. Errors are problems (RFC 9457); `GET /problems/{name}` explains each.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application around services that are open."""
+    app = FastAPI(
+        title="Glulam",
+        version="0.1.0",
+        description=description,
+        openapi_url="/api/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.state.services = services
+    problems.install(app)
+    api = APIRouter(prefix="/api/v1", responses=documented_problems)
+    for router in (
+        accounts.router,
+        accounts.tokens,
+        audit.router,
+        repositories.router,
+        uploads.router,
+        uploads.streams,
+        versions.router,
+        versions.streams,
+        merges.router,
+        merges.streams,
+    ):
+        api.include_router(router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.add_middleware(Observed)
+    return app
+
+
+problem_schema = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "/problems/<name>"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "request_id": {"type": "string"},
+    },
+}
+documented_problems: dict[int | str, dict[str, object]] = {
+    "default": {
+        "description": "A problem: its type says which, its members are the facts",
+        "content": {problems.media_type: {"schema": problem_schema}},
+    }
+}
+
+
+class Observed:
+    """Names each request, in a header, in every log line and in every problem; and measures it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if request_id_pattern.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 500
+        began = time.monotonic()
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, named)
+        finally:
+            took = time.monotonic() - began
+            route = getattr(scope.get("route"), "path", "unknown")
+            health.requests.labels(scope["method"], route, str(status)).inc()
+            health.seconds.labels(route).observe(took)
+            level = logging.INFO if status < 500 else logging.ERROR
+            log.log(
+                level, "request", method=scope["method"], path=scope["path"], status=status, ms=round(took * 1000, 1)
+            )
