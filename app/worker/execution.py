@@ -11,7 +11,7 @@ import torch
 from app.domain.plan import MergeReport, Plan
 from app.domain.recipe import OutputKind, WeightFile
 from app.errors import BaseNotStored, UnknownMethod
-from app.objects.store import ObjectStore
+from app.objects.store import ByteStore
 from app.worker.adapter_output import write_adapter
 from app.worker.model_output import BaseFiles, write_model
 from app.worker.progress import Meter, Progress
@@ -33,7 +33,7 @@ def execute(
     plan: Plan,
     members: Mapping[UUID, MemberFiles],
     base: BaseFiles | None,
-    store: ObjectStore,
+    store: ByteStore,
     device: str,
     progress: Progress,
     max_shard_bytes: int = largest_shard_bytes,

@@ -13,7 +13,7 @@ from app.domain.plan import Plan
 from app.domain.recipe import Trunk, WeightFile
 from app.errors import ShapeMismatch, UnsupportedFeature
 from app.kernel.factors import Factors
-from app.objects.store import ObjectStore
+from app.objects.store import ByteStore
 from app.worker.tensors import read_facts, read_tensor
 
 
@@ -60,7 +60,7 @@ class ModuleStack:
         """The sum of the ranks."""
         return sum(part.module.rank for part in self.parts)
 
-    def load(self, store: ObjectStore, device: torch.device) -> list[Factors]:
+    def load(self, store: ByteStore, device: torch.device) -> list[Factors]:
         """Raises: BlobDamaged."""
         return [
             Factors(
@@ -72,7 +72,7 @@ class ModuleStack:
         ]
 
 
-def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ObjectStore) -> list[ModuleStack]:
+def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -> list[ModuleStack]:
     """What is summed in each module, sorted by the module's name; a module that a member lacks is no part of it.
 
     With a referenced trunk the branches alone are summed. Planning has refused what is refused here; a worker does not

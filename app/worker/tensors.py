@@ -14,7 +14,7 @@ from app.domain.digest import Digest
 from app.domain.recipe import Dtype, WeightFile
 from app.errors import ResultOverflow
 from app.formats.header import length_bytes, read_header, size_of_dtype
-from app.objects.store import ObjectStore, Staged
+from app.objects.store import ByteStore, Staged
 
 torch_dtypes = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """The dtypes that are computed with, by safetensors' names."""
@@ -23,7 +23,7 @@ stored_names = {Dtype.FLOAT32: "F32", Dtype.BFLOAT16: "BF16", Dtype.FLOAT16: "F1
 """safetensors' name of what a recipe asks for."""
 
 
-def read_facts(store: ObjectStore, file: WeightFile) -> dict[str, TensorFact]:
+def read_facts(store: ByteStore, file: WeightFile) -> dict[str, TensorFact]:
     """Every tensor of a safetensors file by name. Raises: BlobDamaged."""
     length = bytearray(length_bytes)
     store.read_into(file.digest, 0, memoryview(length))
@@ -32,7 +32,7 @@ def read_facts(store: ObjectStore, file: WeightFile) -> dict[str, TensorFact]:
     return {tensor.name: tensor for tensor in read_header(bytes(text)).tensors}
 
 
-def read_values(store: ObjectStore, digest: Digest, dtype: str, start: int, count: int) -> Tensor:
+def read_values(store: ByteStore, digest: Digest, dtype: str, start: int, count: int) -> Tensor:
     """`count` values of a dtype from byte `start` on; [count], on the CPU. Raises: BlobDamaged."""
     values = torch.empty(count, dtype=torch_dtypes[dtype])
     if count:
@@ -40,7 +40,7 @@ def read_values(store: ObjectStore, digest: Digest, dtype: str, start: int, coun
     return values
 
 
-def read_tensor(store: ObjectStore, digest: Digest, fact: TensorFact) -> Tensor:
+def read_tensor(store: ByteStore, digest: Digest, fact: TensorFact) -> Tensor:
     """Raises: BlobDamaged."""
     return read_values(store, digest, fact.dtype, fact.start, prod(fact.shape)).reshape(fact.shape)
 
@@ -95,7 +95,7 @@ def write_tensors(staged: Staged, entries: Sequence[Entry], parts: Iterable[memo
         raise ValueError(f"{missing} bytes are missing from the tensors that the header announced")
 
 
-def place_file(store: ObjectStore, path: str, content: bytes) -> WeightFile:
+def place_file(store: ByteStore, path: str, content: bytes) -> WeightFile:
     """A small file, stored. Raises: StoreFull."""
     with store.stage() as staged:
         staged.write(content)
