@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from math import prod
 
 from app.domain.adapter import Checkpoint
@@ -71,11 +72,12 @@ def adapter_peak_bytes(sums: Sequence[ModuleSum], output: Output) -> int:
     groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     for summed in sums:
         each = summed.factor_bytes + 6 * summed.joined_bytes + 4 * working_bytes * summed.joined_rank**2
-        of_batch = max(1, batch_bytes // summed.joined_bytes)
-        held = groups[summed.out_features, summed.in_features, summed.joined_rank]
-        if len(held) < of_batch:
-            held.append(each)
-    largest = max((sum(held) for held in groups.values()), default=0)
+        groups[summed.out_features, summed.in_features, summed.joined_rank].append(each)
+    largest = 0
+    for (out_features, in_features, rank), held in groups.items():
+        joined_bytes = working_bytes * rank * (out_features + in_features)
+        of_batch = max(1, batch_bytes // joined_bytes)
+        largest = max(largest, sum(nlargest(of_batch, held)))
     return largest + (adapter_bytes(sums, output) if isinstance(output.rank, Energy) else 0)
 
 
