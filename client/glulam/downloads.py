@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from glulam.connection import Connection, attempts, passing_statuses, refusal_of
-from glulam.digests import chunk_bytes, chunks_of, digest_of_file
+from glulam.digests import chunks_of, digest_of_file
 from glulam.errors import DigestMismatch, UnexpectedAnswer, Unreachable
 from glulam.progress import Meter, Progress
 from glulam.records import record_name
@@ -133,7 +133,8 @@ def receive(connection: Connection, address: str, partial: Partial) -> None:
         is_rest = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if have and not is_rest:
             partial.restart()
-        for chunk in response.iter_raw(chunk_bytes):
+        # as they come: gathered into larger chunks, the last ones before a break would be lost
+        for chunk in response.iter_raw():
             partial.append(chunk)
     if partial.size < file.size:
         raise Unreachable(f"{connection.url}: the answer ended after {partial.size} of {file.size} bytes")

@@ -17,6 +17,7 @@ GlulamError
 ├── DigestMismatch       the bytes that arrived are not those that were promised
 ├── MergeFailed          the merge ended without a result; carries its problem
 ├── MergeCancelled
+├── ResultNotThere       the merge succeeded, and its files are not to be had any more
 ├── MergeTimeout         the merge still runs after the time that was given
 └── InvalidArgument      what was asked cannot be sent; also a ValueError
 """
@@ -194,6 +195,10 @@ class MergeFailed(GlulamError):
 
 class MergeCancelled(GlulamError):
     """The merge was cancelled."""
+
+
+class ResultNotThere(GlulamError):
+    """The merge succeeded, and its files were evicted, or the caller may no longer read them."""
 
 
 class MergeTimeout(GlulamError, TimeoutError):

@@ -16,6 +16,7 @@ from glulam.errors import (
     MergeFailed,
     MergeTimeout,
     Problem,
+    ResultNotThere,
     UnexpectedAnswer,
     Unreachable,
 )
@@ -112,11 +113,13 @@ class Merge:
     def download(self, folder: str | Path, progress: Progress | None = None) -> Path:
         """Bring the result's files into a folder, with a `glulam.json` that says what they were made of. Returns: the folder.
 
-        Raises: MergeFailed, MergeCancelled, InvalidArgument if it is not finished, DigestMismatch.
+        Raises: MergeFailed, MergeCancelled, InvalidArgument if it is not finished, ResultNotThere, DigestMismatch.
         """
         if not self.is_finished:
             raise InvalidArgument(f"the merge is {self.state}; wait for it")
         self._succeeded()
+        if not self.files:
+            raise ResultNotThere(f"merge {self.id} has no files any more; ask for it again")
         target = Path(folder)
         download(
             self._connection,

@@ -1,0 +1,1 @@
+"""Tests of the client, on its own and against a real registry."""
