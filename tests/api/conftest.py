@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
+from httpx2 import Response
 from numpy.typing import NDArray
 from pydantic import SecretStr
 from safetensors.numpy import save
@@ -87,8 +87,7 @@ class User:
         headers = dict(arguments.pop("headers", {}))
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
-        response: Response = self.http.request(method, path, headers=headers, **arguments)
-        return response
+        return self.http.request(method, path, headers=headers, **arguments)
 
     def get(self, path: str, **arguments: Any) -> Response:
         return self.request("GET", f"/api/v1{path}", **arguments)
@@ -215,7 +214,7 @@ class Registry:
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     return Settings(
-        _env_file=None,  # type: ignore[call-arg]  # pydantic-settings takes it, its plugin does not know
+        _env_file=None,
         database_url=SecretStr(database_url),
         data_dir=tmp_path,
         upload_part_bytes=64 * 1024,

@@ -19,7 +19,8 @@ def delta_of(weights: bytes, config: bytes, module: str) -> NDArray[np.float64]:
     rank = values.get("rank_pattern", {}).get(module, values["r"])
     alpha = values.get("alpha_pattern", {}).get(module, values["lora_alpha"])
     assert a.shape[0] == rank
-    return (alpha / rank) * (b @ a)
+    delta: NDArray[np.float64] = (alpha / rank) * (b @ a)
+    return delta
 
 
 def test_two_branches_on_one_trunk_merge_to_the_sum_with_the_trunk_counted_once(registry: Registry) -> None:
@@ -61,8 +62,9 @@ def test_two_branches_on_one_trunk_merge_to_the_sum_with_the_trunk_counted_once(
         ("bob/dialogue@1.0.0", "branch", 1.0),
         ("bob/tools@1.0.0", "branch", 0.5),
     }
-    archive = tarfile.open(fileobj=io.BytesIO(bob.get("/repositories/bob/chat/versions/1.0.0/archive.tar").content))
-    inside = {member.name.partition("/")[2]: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]  # files only
+    archive = bob.get("/repositories/bob/chat/versions/1.0.0/archive.tar")
+    with tarfile.open(fileobj=io.BytesIO(archive.content)) as tar:
+        inside = {member.name.partition("/")[2]: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]  # files only
     assert inside == files
 
     lineage = done(bob.get("/repositories/bob/chat/versions/1.0.0/lineage", params={"direction": "ancestors"}))
