@@ -161,7 +161,7 @@ def feature_of(config: LoraConfig, unsupported: frozenset[str], tensor: TensorFa
         return "bias"
     if parts[-1] == "weight" and owner.rpartition(".")[2] in embedding_names:
         return "saved_embeddings"
-    if parts[-2:-1] == ["base_layer"] and config.targets.takes(owner):
+    if parts[-2:] == ["base_layer", "weight"] and config.targets.takes(owner):
         return "saved_embeddings"
     raise StrayTensor(path, tensor.name, "neither a factor nor anything else that the configuration names")
 

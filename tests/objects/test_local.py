@@ -15,6 +15,9 @@ from app.errors import StoreFull
 from app.objects.local import LocalStore, room_needed
 from app.objects.store import open_store
 
+project = Path(__file__).parents[2]
+"""Where a child process finds the package."""
+
 
 def test_an_object_lies_under_its_digest_and_a_part_under_its_upload(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "objects")
@@ -107,7 +110,7 @@ assert {root, root + "/sha256", os.path.dirname(os.path.dirname(target))} <= bef
 
 def test_the_file_is_durable_before_its_name_and_the_name_before_the_return(tmp_path: Path) -> None:
     """In a process of its own, whose fsync and rename are recorded."""
-    subprocess.run([sys.executable, "-c", order_check, (tmp_path / "objects").as_uri()], check=True)
+    subprocess.run([sys.executable, "-c", order_check, (tmp_path / "objects").as_uri()], cwd=project, check=True)
 
 
 def test_a_file_size_limit_of_the_process_leaves_no_object(tmp_path: Path) -> None:
@@ -126,5 +129,5 @@ except OSError as error:
     sys.exit(0 if list(store.digests()) == [] and store.sweep(-60) == 0 else 1)
 sys.exit(2)
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=project, check=True)
     assert list(open_store((tmp_path / "objects").as_uri()).digests()) == []

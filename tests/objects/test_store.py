@@ -20,6 +20,9 @@ from app.domain.digest import Digest, digest_of_bytes
 from app.errors import BlobDamaged, InvalidDigest, MalformedRequest
 from app.objects.store import ObjectStore, chunk_bytes, open_store
 
+project = Path(__file__).parents[2]
+"""Where a child process finds the package."""
+
 stores: dict[str, Callable[[Path], str]] = {"local": lambda folder: (folder / "objects of a test").as_uri()}
 """The URL of a fresh store, by the kind of store."""
 
@@ -272,7 +275,9 @@ with store.stage() as staged:
 
 
 def killed_writer(url: str) -> None:
-    child = subprocess.Popen([sys.executable, "-c", writer, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", writer, url], cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert child.stdin is not None
     assert child.stdout is not None
     with child.stdin, child.stdout:
