@@ -169,9 +169,10 @@ def location_of(version: Version) -> str:
 
 
 def published_body(version: Version) -> VersionBody:
-    """The publisher's answer says what others will not see."""
-    hidden = [parent.reference for parent in version.parents if not parent.is_readable]
-    return VersionBody.of(version, [f"{reference} is not readable by you" for reference in hidden])
+    """The publisher is told what others will not see."""
+    private = [parent for parent in version.parents if not parent.is_public] if version.is_public else []
+    names = [parent.reference if parent.is_readable else "a parent" for parent in private]
+    return VersionBody.of(version, [f"{name} is private: others will see a hidden parent" for name in names])
 
 
 @router.get(root + "/versions")

@@ -38,6 +38,7 @@ class Parent:
     reference: str
     digest: Digest
     is_readable: bool
+    is_public: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Version:
     repository_id: UUID
     namespace_id: UUID
     repository: str
+    is_public: bool
     kind: Kind
     number: VersionNumber
     digest: Digest

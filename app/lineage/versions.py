@@ -57,6 +57,7 @@ def selection(caller: Caller) -> Any:
             v.repository_id,
             r.namespace_id,
             (n.name + "/" + r.name).label("repository"),
+            r.visibility,
             r.kind,
             v.major,
             v.minor,
@@ -89,6 +90,7 @@ def version_of(row: Row[Any], files: tuple[File, ...] = (), parents: tuple[Paren
         repository_id=row.repository_id,
         namespace_id=row.namespace_id,
         repository=row.repository,
+        is_public=row.visibility == "public",
         kind=Kind(row.kind),
         number=VersionNumber(row.major, row.minor, row.patch),
         digest=row.digest,
@@ -256,6 +258,7 @@ def parents_of(tx: Connection, ids: Sequence[UUID], caller: Caller) -> dict[UUID
             e.weight,
             e.role,
             (n.name + "/" + r.name).label("repository"),
+            r.visibility,
             v.major,
             v.minor,
             v.patch,
@@ -279,6 +282,7 @@ def parents_of(tx: Connection, ids: Sequence[UUID], caller: Caller) -> dict[UUID
                 reference=f"{row.repository}@{VersionNumber(row.major, row.minor, row.patch)}",
                 digest=row.digest,
                 is_readable=row.is_readable,
+                is_public=row.visibility == "public",
             )
         )
     return {id: tuple(found) for id, found in parents.items()}

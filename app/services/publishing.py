@@ -297,7 +297,7 @@ class Publishing:
         audit.record(
             tx, caller, "version.published", reference, namespace=repository.namespace_id, digest=written.digest
         )
-        published = versions.get(tx, id, replace(caller, is_admin=True))
+        published = versions.get(tx, id, caller)
         if published is None:
             raise NotFound(reference)
         return published
