@@ -276,10 +276,9 @@ def test_a_targeted_parameter_is_named_and_described_by_no_module(tmp_path: Path
         def __init__(self) -> None:
             super().__init__()
             self.stacked = torch.nn.Parameter(torch.zeros(3, 8, 6))
-            self.head = torch.nn.Linear(4, 4)
 
     adapted = made(
-        torch.nn.ModuleDict({"experts": Experts()}),
+        torch.nn.ModuleDict({"experts": Experts(), "head": torch.nn.Linear(4, 4)}),
         peft.LoraConfig(r=2, target_modules=["head"], target_parameters=["experts.stacked"]),
     )
     adapter = read(*saved(adapted, tmp_path))
