@@ -60,7 +60,6 @@ def test_other_errors_of_the_disk_stay_what_they_are() -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 def test_nothing_is_placed_after_a_write_failed(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     with store.stage() as staged:
