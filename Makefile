@@ -53,6 +53,7 @@ $(bin)/.torch:
 
 $(bin)/.installed: $(bin)/.torch $(inputs)
 	$(pip) --constraint constraints.txt --editable '.[server,worker,embedded]' --editable ./client
+	@$(bin)/python -m compileall -q app client/glulam
 	@touch $@
 
 $(bin)/.installed-tests: $(bin)/.installed
