@@ -36,6 +36,7 @@ class Closure:
     def __init__(self, catalogue: Catalogue, layers: Sequence[UUID], replacements: Mapping[UUID, UUID]) -> None:
         self._catalogue = catalogue
         self.layers = tuple(layers)
+        self._is_layer = frozenset(self.layers)
         self.parents: dict[UUID, list[tuple[UUID, float]]] = {}
         """version → its parents after the pins, and the weights of the edges; of every version reached, layers included"""
         self.redirected: list[tuple[UUID, UUID, UUID]] = []
@@ -55,7 +56,7 @@ class Closure:
                 if parent != edge.parent:
                     self.redirected.append((version, edge.parent, parent))
                 self.parents[version].append((parent, edge.weight))
-                if parent not in self._came_from and parent not in self.layers:
+                if parent not in self._came_from and parent not in self._is_layer:
                     self._came_from[parent] = version
                 waiting.append(parent)
 
@@ -96,41 +97,47 @@ class Closure:
         raise KeyError(content)
 
     def weights(self) -> dict[Digest, dict[float, list[UUID]]]:
-        """What each content of the closure weighs: weight → a path to an edge that says so. More than one is a conflict.
+        """What each content of the trunk weighs: weight → a path to an edge that says so. More than one is a conflict.
 
         A version's own edges override what its parents' foundations say, so that the edges which count for a layer are the
-        first ones met on every way down. Where all edges into a content agree there is nothing to decide, and no walk.
+        first ones met on every way down. Where all edges into a content agree there is nothing to decide, and no path.
         """
-        said: dict[Digest, set[float]] = defaultdict(set)
-        for parents in self.parents.values():
+        said: dict[Digest, dict[float, list[tuple[UUID, UUID]]]] = defaultdict(lambda: defaultdict(list))
+        children: dict[UUID, list[UUID]] = defaultdict(list)
+        for version, parents in self.parents.items():
             for parent, weight in parents:
-                said[self._content(parent)].add(weight)
-        return {
-            content: {weight: [] for weight in weights} if len(weights) == 1 else self._first_met(content)
-            for content, weights in said.items()
-        }
-
-    def _first_met(self, content: Digest) -> dict[float, list[UUID]]:
-        met: dict[float, list[UUID]] = {}
-        came_from: dict[UUID, UUID | None] = dict.fromkeys(self.layers)
-        waiting = deque(self.layers)
-        while waiting:
-            version = waiting.popleft()
-            own = [(parent, weight) for parent, weight in self.parents[version] if self._content(parent) == content]
-            for parent, weight in own:
-                if weight not in met:
-                    path, step = [parent, version], came_from[version]
-                    while step is not None:
-                        path.append(step)
-                        step = came_from[step]
-                    met[weight] = path[::-1]
-            if own:
+                said[self._content(parent)][weight].append((version, parent))
+                children[parent].append(version)
+        weights: dict[Digest, dict[float, list[UUID]]] = {}
+        for content in self.trunk_contents:
+            if len(said[content]) == 1:
+                weights[content] = {weight: [] for weight in said[content]}
                 continue
-            for parent, _ in self.parents[version]:
-                if parent not in came_from:
-                    came_from[parent] = version
-                    waiting.append(parent)
-        return met
+            overriding = {child for edges in said[content].values() for child, _ in edges}
+            met = {weight: self._first_met(edges, overriding, children) for weight, edges in said[content].items()}
+            weights[content] = {weight: path for weight, path in met.items() if path is not None}
+        return weights
+
+    def _first_met(
+        self, edges: Sequence[tuple[UUID, UUID]], overriding: set[UUID], children: Mapping[UUID, Sequence[UUID]]
+    ) -> list[UUID] | None:
+        """A path from a layer to one of the edges that passes nobody with an own edge to the same content; upwards, depth first."""
+        way_down: dict[UUID, UUID] = {}
+        for child, parent in edges:
+            way_down.setdefault(child, parent)
+        waiting = list(way_down)
+        while waiting:
+            version = waiting.pop()
+            if version in self._is_layer:
+                path = [version]
+                while path[-1] not in overriding:
+                    path.append(way_down[path[-1]])
+                return [*path, way_down[path[-1]]]
+            for above in children.get(version, ()):
+                if above not in overriding and above not in way_down:
+                    way_down[above] = version
+                    waiting.append(above)
+        return None
 
     def _reach(self, layer: UUID) -> set[UUID]:
         reached: set[UUID] = set()

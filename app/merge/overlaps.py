@@ -1,7 +1,7 @@
 """Members of a sum that hold the same thing: found, and where an exact merge holds a trunk member already, left out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from uuid import UUID
@@ -60,7 +60,11 @@ def find_overlaps(
         is_the_member = published.content(holding.held) == holding.member
         return not is_the_member or holding.member not in closure.branch_contents
 
-    for left, right in published.rivals(of_version):
+    def sole_holder(version: UUID) -> Hashable:
+        holders = of_version[version]
+        return next(iter(holders)) if len(holders) == 1 else version
+
+    for left, right in published.rivals(of_version, sole_holder):
         for first in of_version[left].values():
             for other in of_version[right].values():
                 if first.member != other.member and (counts_as_trunk(first) or counts_as_trunk(other)):

@@ -5,7 +5,7 @@ machine-speed operation, and no path is ever enumerated.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from uuid import UUID
 
@@ -109,15 +109,21 @@ class Published:
             )
         return path
 
-    def rivals(self, versions: Iterable[UUID]) -> Iterator[tuple[UUID, UUID]]:
-        """Pairs of different content that are versions of one thing, neither building on the other; in a fixed order."""
+    def rivals(
+        self, versions: Iterable[UUID], owner: Callable[[UUID], Hashable] = lambda version: version
+    ) -> Iterator[tuple[UUID, UUID]]:
+        """Pairs of different content that are versions of one thing, neither building on the other; in a fixed order.
+
+        `owner`: pairs of one owner are of no interest, and may be left out.
+        """
         repositories: dict[UUID, list[UUID]] = defaultdict(list)
         families: dict[Digest, list[UUID]] = defaultdict(list)
         for version in sorted(versions, key=self.rank):
             repositories[self.catalogue[version].repository].append(version)
             families[self._family_of(self.content(version))].append(version)
         for group in (*repositories.values(), *families.values()):
-            yield from self._strangers(group)
+            if len({owner(version) for version in group}) > 1:
+                yield from self._strangers(group)
 
     def rank(self, version: UUID) -> tuple[str, VersionNumber, UUID]:
         """What decides which of several versions is shown: the smallest (repository, version)."""

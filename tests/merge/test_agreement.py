@@ -26,9 +26,16 @@ from tests.merge.random_worlds import aliases, random_question
 most_seeds = 4000
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**48))
 def test_the_planner_says_what_the_rules_say(seed: int) -> None:
+    assert disagreement(seed) is None
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(st.integers(0, 2**48))
+def test_the_planner_says_what_the_rules_say_of_a_few_worlds(seed: int) -> None:
     assert disagreement(seed) is None
 
 
@@ -117,13 +124,17 @@ def layers_conflict_like_the_trunk(patch: pytest.MonkeyPatch) -> None:
 
 
 def edges_never_override(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Closure, "_first_met", lambda self, edges, overriding, children: list(edges[0]))
+
+
+def edges_always_override(patch: pytest.MonkeyPatch) -> None:
     original = Closure._first_met
 
-    def everything_said(self: Closure, content: str) -> dict[float, list[UUID]]:
-        said = {w: [p] for parents in self.parents.values() for p, w in parents if self._content(p) == content}
-        return said or original(self, content)  # type: ignore[arg-type]  # a digest is a string
+    def from_layers_only(self: Closure, *arguments: object) -> list[UUID] | None:
+        path = original(self, *arguments)  # type: ignore[arg-type]  # passed on as they came
+        return path if path is not None and len(path) == 2 else None
 
-    patch.setattr(Closure, "_first_met", everything_said)
+    patch.setattr(Closure, "_first_met", from_layers_only)
 
 
 def covering_ignores_weights(patch: pytest.MonkeyPatch) -> None:
@@ -219,6 +230,7 @@ faults = [
     only_repositories_make_versions,
     layers_conflict_like_the_trunk,
     edges_never_override,
+    edges_always_override,
     covering_ignores_weights,
     covering_believes_declarations,
     the_covered_cover,
@@ -231,6 +243,7 @@ faults = [
 names = [name for name, value in globals().items() if any(value is fault for fault in faults)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", faults, ids=names)
 def test_a_planted_fault_is_caught(
     fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
