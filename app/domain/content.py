@@ -10,8 +10,9 @@ from app.domain.digest import Digest, digest_of_json
 from app.domain.number import VersionNumber
 
 schema = 1
-depends_on_base = frozenset({"dora", "bias", "modules_to_save", "trainable_tokens", "pissa", "olora", "corda"})
-"""Features whose delta is only known beside the base's own values."""
+known_without_base = frozenset({"conv1d", "conv2d", "conv3d", "loha", "lokr", "target_parameters"})
+"""Features whose delta the files alone decide. With any other (DoRA, bias, saved modules, PiSSA, …) it is only known beside
+the base's own values, so that the base is part of what they are."""
 
 
 def adapter_content_digest(
@@ -25,7 +26,7 @@ def adapter_content_digest(
         [module.name, module.scaling, module.rank, module.is_transposed, module.kind.value]
         for module in adapter.modules
     ]
-    needs_base = base_model is not None and depends_on_base & set(adapter.unsupported)
+    needs_base = not known_without_base.issuperset(adapter.unsupported)
     return digest_of_json(
         {
             "schema": schema,
