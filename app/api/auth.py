@@ -1,5 +1,6 @@
 """Who may call a route: every route declares a policy, and one without fails the build."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -32,7 +33,8 @@ def authenticate(request: Request, services: Services) -> Caller:
     scheme, token = get_authorization_scheme_param(header)
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken
-    return services.accounts.authenticate(token, request_id)
+    caller = services.accounts.authenticate(token, request_id)
+    return replace(caller, idempotency_key=getattr(request.state, "idempotency_key", None))
 
 
 class Policy:

@@ -1,7 +1,7 @@
-"""JSON routes: a bounded body, and answers that are kept by Idempotency-Key."""
+"""JSON routes: a bounded body of plain JSON, and answers that are kept by Idempotency-Key."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from fastapi import Request, Response
@@ -12,8 +12,10 @@ from starlette.types import Message
 from app.api.auth import authenticate
 from app.assembly import Services
 from app.errors import MalformedRequest, UploadTooLarge
+from app.formats.json_text import JsonRefused, parse_json
 
 longest_key = 255
+deepest_body = 32
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -47,10 +49,16 @@ class JsonRoute(BoundedRoute):
         return handle
 
 
+def plain_url(request: Request) -> None:
+    """For every route: what a name or a filter may be made of. Raises: MalformedRequest."""
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise MalformedRequest("the URL holds the character U+0000, which no name has", pointer="?")
+
+
 async def bounded_body(request: Request, limit: int) -> bytes:
     """The whole body, which later readers of the request find again.
 
-    Raises: UploadTooLarge.
+    Raises: UploadTooLarge, MalformedRequest.
     """
     gathered = bytearray()
     async for chunk in request.stream():
@@ -64,7 +72,36 @@ async def bounded_body(request: Request, limit: int) -> bytes:
 
     request._receive = again
     request._body = body
+    if body and "json" in request.headers.get("content-type", ""):
+        # what the framework will validate is what was read here
+        request._json = plain_json(body)
     return body
+
+
+def plain_json(body: bytes) -> Any:
+    """The body's value: one meaning for every reader, and nothing in it that Postgres cannot hold.
+
+    Raises: MalformedRequest.
+    """
+    try:
+        value = parse_json(body, deepest_body)
+    except JsonRefused as error:
+        raise MalformedRequest(f"the body is refused: {error.detail}") from error
+    if any("\0" in text for text in texts_in(value)):
+        raise MalformedRequest("the body is refused: a string holds the character U+0000")
+    return value
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for entry in value:
+            yield from texts_in(entry)
+    elif isinstance(value, dict):
+        yield from value
+        for entry in value.values():
+            yield from texts_in(entry)
 
 
 async def once(request: Request, services: Services, key: str, body: bytes, handler: Handler) -> Response:
@@ -82,6 +119,8 @@ async def once(request: Request, services: Services, key: str, body: bytes, hand
     if kept is not None and kept.status is not None:
         headers = {"Idempotent-Replay": "true"} | ({"Location": kept.location} if kept.location else {})
         return Response(kept.body, kept.status, headers, media_type="application/json")
+    # whoever serves this request finds in its caller what an earlier attempt has made
+    request.state.idempotency_key = key
     try:
         response = await handler(request)
     except BaseException:

@@ -38,6 +38,8 @@ class Caller:
     sees_public: bool = True
     """Whether public means public for this caller."""
     request_id: str | None = None
+    idempotency_key: str | None = None
+    """What is made for this request is made once for this key, however often it is sent."""
 
     @property
     def user(self) -> UUID:

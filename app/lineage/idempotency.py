@@ -1,4 +1,8 @@
-"""Answers kept by Idempotency-Key, so that a request sent twice is done once."""
+"""Answers kept by Idempotency-Key, so that a request sent twice is done once.
+
+What a request makes is noted in the transaction that makes it: a server that dies between commit and answer leaves the
+note, and the request that is sent again finds what was made instead of making it twice.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.domain.caller import Caller
 from app.lineage import tables as t
 
 
@@ -40,9 +45,24 @@ def keep(tx: Connection, user: UUID, key: str, status: int, location: str | None
 
 
 def release(tx: Connection, user: UUID, key: str) -> None:
-    """A request that failed left nothing to keep: the same key may try again."""
+    """A request that failed left nothing to keep: the same key may try again. What it made after all stays noted."""
     k = t.IdempotencyKey
-    tx.execute(delete(k).where(k.user_id == user, k.key == key, k.status.is_(None)))
+    tx.execute(delete(k).where(k.user_id == user, k.key == key, k.status.is_(None), k.made.is_(None)))
+
+
+def made(tx: Connection, caller: Caller) -> str | None:
+    """What the caller's request has made already, when it was sent before; until the transaction ends nobody else with
+    its key gets past here."""
+    k = t.IdempotencyKey
+    found = select(k.made).where(k.user_id == caller.user_id, k.key == caller.idempotency_key).with_for_update()
+    return tx.execute(found).scalar() if caller.idempotency_key is not None else None
+
+
+def note(tx: Connection, caller: Caller, made: str) -> None:
+    """The caller's request makes this, if the transaction is committed."""
+    k = t.IdempotencyKey
+    if caller.idempotency_key is not None:
+        tx.execute(update(k).where(k.user_id == caller.user_id, k.key == caller.idempotency_key).values(made=made))
 
 
 def expire(tx: Connection, age: timedelta) -> int:

@@ -365,6 +365,7 @@ class IdempotencyKey(Base):
     status: Mapped[int | None]
     location: Mapped[str | None]
     body: Mapped[bytes | None]
+    made: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

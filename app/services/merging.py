@@ -32,7 +32,7 @@ from app.errors import (
     ResultEvicted,
     VersionExists,
 )
-from app.lineage import audit, graph, merges, queue, repositories, versions
+from app.lineage import audit, graph, idempotency, merges, queue, repositories, versions
 from app.lineage.engine import Database
 from app.lineage.queue import TaskName
 from app.merge import kernel_revision
@@ -115,6 +115,8 @@ class Merging:
         """
         id = uuid4()
         with self.database.begin() as tx:
+            if (made := idempotency.made(tx, caller)) is not None:
+                return self._view(tx, caller, self._own(tx, caller, UUID(made)))
             planned = self._plan(tx, caller, recipe)
             digest = recipe_digest(planned.plan, kernel_revision, self.device_class)
             execution, state, is_new = merges.find_or_insert_execution(tx, uuid4(), digest, planned.plan)
@@ -138,6 +140,7 @@ class Merging:
                 results.publish_waiting(tx, self.publishing, execution, id)
             target = None if planned.target is None else planned.target.namespace_id
             audit.record(tx, caller, "merge.requested", str(id), namespace=target or caller.user, recipe_digest=digest)
+            idempotency.note(tx, caller, str(id))
             return self._view(tx, caller, self._own(tx, caller, id))
 
     def _plan(self, tx: Connection, caller: Caller, recipe: Recipe) -> Planned:

@@ -34,7 +34,7 @@ from app.errors import (
     VersionExists,
 )
 from app.formats.inspection import Inspector
-from app.lineage import audit, blobs, commits, graph, repositories, versions
+from app.lineage import audit, blobs, commits, graph, idempotency, repositories, versions
 from app.lineage.engine import Database
 from app.merge.publication import check_version, foundation, inherited_builds_on
 from app.objects.store import ObjectStore, Staged
@@ -110,13 +110,18 @@ class Publishing:
             parse_digest(digest)
         with self.database.begin() as tx:
             repository = finding.writable(tx, name, caller)
+            made = idempotency.made(tx, caller)
+            if made is not None and (earlier := versions.get(tx, UUID(made), caller)) is not None:
+                return earlier
             known = blobs.nameable(tx, caller, new.files.values())
             for path, digest in new.files.items():
                 if digest not in known:
                     raise UnknownBlob(digest, "/files/" + path.replace("~", "~0").replace("/", "~1"))
             sources = {path: stored(known[digest], self.store) for path, digest in new.files.items()}
             content = read_content(repository.kind, sources)
-            return self._write_new(tx, caller, repository, number, new, content)
+            version = self._write_new(tx, caller, repository, number, new, content)
+            idempotency.note(tx, caller, str(version.id))
+            return version
 
     def publish_form(self, caller: Caller, name: RepositoryName, files: Sequence[FormFile], new: NewVersion) -> Version:
         """As `publish`, with the bytes at hand instead of digests."""
@@ -162,10 +167,10 @@ class Publishing:
             raise TooManyFiles(self.max_files, len(paths))
         folded: dict[str, str] = {}
         for path in paths:
-            check_path(path)
-            other = folded.setdefault(path.casefold(), path)
-            if other is not path:
+            other = folded.get(check_path(path).casefold())
+            if other is not None:
                 raise MalformedRequest(f"{path!r} and {other!r} are one file on some systems", pointer="/files")
+            folded[path.casefold()] = path
 
     def _write_new(
         self,
@@ -238,7 +243,6 @@ class Publishing:
         catalogue = graph.catalogue(tx, [edge.parent for edge in draft.edges], caller)
         aliases = repositories.base_model_aliases(tx)
         base_model = self._base(repository, draft, catalogue, aliases)
-        self._check_shapes(tx, draft, catalogue)
         digest = content_digest(draft.content, draft.edges, catalogue, base_model)
         id = uuid4()
         candidate = LineageVersion(
@@ -257,6 +261,8 @@ class Publishing:
         )
         with masked(tx, caller, {id: f"{repository.full_name}@{number or 'new'}"}):
             check_version(candidate, catalogue, aliases)
+        # after the rules: only of parents that the caller may read
+        self._check_shapes(tx, draft, catalogue)
         number = number or next_number(versions.newest(tx, repository.id), digest)
         if versions.is_taken(tx, repository.id, number):
             raise VersionExists(f"{repository.full_name}@{number}")

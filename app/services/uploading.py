@@ -9,7 +9,7 @@ from app.domain.caller import Caller
 from app.domain.digest import Digest
 from app.errors import DigestMismatch, NotFound, SizeMismatch, UploadExpired, UploadIncomplete, UploadTooLarge
 from app.formats.inspection import Inspection, Inspector
-from app.lineage import audit, blobs
+from app.lineage import audit, blobs, idempotency
 from app.lineage.blobs import UploadRecord
 from app.lineage.engine import Database
 from app.objects.store import ObjectStore, Staged
@@ -89,6 +89,7 @@ class Uploading:
             blobs.grant_receipt(tx, caller.user, digest, self.limits.receipt_lease)
             if upload is not None:
                 blobs.delete_upload(tx, upload)
+                idempotency.note(tx, caller, digest)
             audit.record(tx, caller, "blob.uploaded", digest, namespace=caller.user, size_bytes=inspection.size_bytes)
 
     def begin(self, caller: Caller, digest: Digest, size_bytes: int) -> Upload:
@@ -139,6 +140,9 @@ class Uploading:
 
         Raises: NotFound, UploadExpired, UploadIncomplete, DigestMismatch (the parts are discarded), StoreFull.
         """
+        with self.database.begin() as tx:
+            if (made := idempotency.made(tx, caller)) is not None:
+                return Digest(made)
         found = self._own(caller, id)
         missing = [part.number for part in self._with_parts(found).parts if not part.is_done]
         if missing:
