@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from app.api.auth import Reader, ServicesDep
 from app.api.bodies import Answer, Listed
-from app.api.paging import PageDep
+from app.api.paging import PageDep, row_number
 from app.api.route import JsonRoute
 
 router = APIRouter(route_class=JsonRoute)
@@ -32,7 +32,7 @@ def list_events(
     subject: Annotated[str | None, Query(max_length=300)] = None,
 ) -> Listed[AuditEventBody]:
     """Who did what in the namespaces that the caller owns, newest first; an administrator sees all."""
-    events = services.auditing.events(caller, action, subject, page.after(int), page.wanted)
+    events = services.auditing.events(caller, action, subject, page.after(row_number), page.wanted)
     shown, cursor = page.cut(events, lambda event: event.id)
     items = [
         AuditEventBody(

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.domain.base_model import BaseModel as BaseModelValue
 from app.domain.lineage import Kind, Relation
@@ -13,7 +13,7 @@ from app.domain.version import File, Parent, Version
 
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Weight = FiniteFloat
+Weight = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Item = TypeVar("Item")
 
 

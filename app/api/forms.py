@@ -29,9 +29,7 @@ async def read_form(request: Request, services: Services, caller: Caller, name: 
     async with parsed(request, services.http.form_bytes) as form:
         if unknown := sorted(set(form) - known_fields):
             raise MalformedRequest(f"the form has no field {unknown[0]!r}", pointer=f"/{unknown[0]}")
-        parts = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
-        # a browser sends an empty part without a name for a field in which no file was chosen
-        files = [FormFile(part.filename, part.file) for part in parts if part.filename]
+        files = [FormFile(part.filename or "", part.file) for part in files_in(form)]
         if not files:
             raise MalformedRequest("no file was sent in the field files", pointer="/files")
         base_model = text_of(form, "base_model")
@@ -76,6 +74,18 @@ async def parsed(request: Request, limit: int) -> AsyncIterator[FormData]:
             yield form
     except HTTPException as error:
         raise MalformedRequest(f"the form cannot be read: {error.detail}") from error
+
+
+def files_in(form: FormData) -> list[UploadFile]:
+    """The files that were sent. Raises: MalformedRequest for a text in their field."""
+    found = []
+    for part in form.getlist("files"):
+        if not isinstance(part, UploadFile):
+            raise MalformedRequest("the field files takes files, each with its name", pointer="/files")
+        # a browser sends an empty part without a name for a field in which no file was chosen
+        if part.filename or part.size:
+            found.append(part)
+    return found
 
 
 def texts_of(form: FormData, field: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Lists: a page, and a cursor that leads to the next one."""
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,7 +11,8 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 
 from app.api.auth import ServicesDep
-from app.errors import InvalidCursor, MalformedRequest
+from app.errors import InvalidCursor, InvalidVersionNumber, MalformedRequest
+from app.formats.json_text import parse_json
 
 Row = TypeVar("Row")
 Item = TypeVar("Item")
@@ -30,8 +30,8 @@ class Page(BaseModel):
         if self.cursor is None:
             return None
         try:
-            return parse(json.loads(base64.urlsafe_b64decode(self.cursor.encode())))
-        except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
+            return parse(parse_json(base64.urlsafe_b64decode(self.cursor.encode()), depth=1))
+        except (ValueError, TypeError, LookupError, AttributeError, InvalidVersionNumber) as error:
             raise InvalidCursor from error
 
     def cut(self, rows: Sequence[Row], key: Callable[[Row], Any]) -> tuple[Sequence[Row], str | None]:
@@ -61,6 +61,20 @@ def page(
 
 
 PageDep = Annotated[Page, Depends(page)]
+
+
+def row_number(value: Any) -> int:
+    """The id of a numbered row. Raises: ValueError."""
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("not a row's number")
+    return value
+
+
+def plain_text(value: Any) -> str:
+    """A text that the database can compare with. Raises: ValueError."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("not a text")
+    return value
 
 
 def time_and_id(value: Any) -> tuple[datetime, UUID]:

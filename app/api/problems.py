@@ -37,6 +37,9 @@ statuses: dict[type[RegistryError], tuple[int, str]] = {
     e.UnpairedFactor: (422, "A factor has no counterpart"),
     e.RankMismatch: (422, "The ranks disagree"),
     e.StrayTensor: (422, "A tensor belongs to no module"),
+    e.FactorShape: (422, "A factor has an impossible shape"),
+    e.EmptyAdapter: (422, "Nothing is adapted"),
+    e.IndexMismatch: (422, "The index and the weight files disagree"),
     e.MissingFile: (422, "A file is missing"),
     e.Unauthenticated: (401, "A token is needed"),
     e.InvalidToken: (401, "The token is not valid"),
@@ -162,7 +165,10 @@ def framework_error(request: Request, error: Exception) -> JSONResponse:
 def internal_error(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected", exc_info=error)
     detail = "this is a bug or a broken part; the log has the details under the request id"
-    return answer(request, problem("internal-error", detail, {}, request_id_of(request)))
+    request_id = request_id_of(request)
+    # answered outside of the middleware that names every other answer
+    headers = {} if request_id is None else {"X-Request-Id": request_id}
+    return answer(request, problem("internal-error", detail, {}, request_id), headers)
 
 
 def install(app: FastAPI) -> None:

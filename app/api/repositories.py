@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from app.api.auth import Administrator, Anyone, ServicesDep, Writer
 from app.api.bodies import Answer, BaseModelAsked, Body, Line, Listed, RepositoryBody, Text, base_model_of
-from app.api.paging import PageDep, time_and_id
+from app.api.paging import PageDep, plain_text, time_and_id
 from app.api.route import JsonRoute
 from app.domain.lineage import Kind
 from app.domain.names import RepositoryName
@@ -108,7 +108,7 @@ def list_repositories(
     """Repositories that the caller may read."""
 
     def parse(value: Any) -> tuple[datetime | str, UUID]:
-        return (str(value[0]), UUID(value[1])) if sort == "name" else time_and_id(value)
+        return (plain_text(value[0]), UUID(value[1])) if sort == "name" else time_and_id(value)
 
     found = services.registering.search(
         caller,

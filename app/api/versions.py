@@ -20,7 +20,7 @@ from app.api.bodies import (
     base_model_of,
 )
 from app.api.forms import read_form
-from app.api.paging import PageDep
+from app.api.paging import PageDep, plain_text, row_number
 from app.api.route import JsonRoute
 from app.api.streams import archive_answer, file_answer
 from app.domain.names import RepositoryName
@@ -181,7 +181,7 @@ def list_versions(
 ) -> Listed[VersionBody]:
     """Versions, newest number first."""
     found = services.reading.versions(
-        caller, RepositoryName(namespace, name), page.after(lambda text: VersionNumber.parse(text)), page.wanted
+        caller, RepositoryName(namespace, name), page.after(VersionNumber.parse), page.wanted
     )
     shown, cursor = page.cut(found, lambda version: str(version.number))
     return Listed[VersionBody](items=[VersionBody.of(version) for version in shown], next_cursor=cursor)
@@ -260,7 +260,7 @@ def list_aliases(
     namespace: str, name: str, services: ServicesDep, caller: Anyone, page: PageDep
 ) -> Listed[AliasAnswer]:
     """Aliases by name."""
-    found = services.aliasing.aliases(caller, RepositoryName(namespace, name), page.after(str), page.wanted)
+    found = services.aliasing.aliases(caller, RepositoryName(namespace, name), page.after(plain_text), page.wanted)
     return aliases_body(*page.cut(found, lambda record: record.name.lower()))
 
 
@@ -269,7 +269,9 @@ def alias_history(
     namespace: str, name: str, alias: str, services: ServicesDep, caller: Anyone, page: PageDep
 ) -> Listed[AliasAnswer]:
     """Every move of an alias, newest first."""
-    found = services.aliasing.history(caller, RepositoryName(namespace, name), alias, page.after(int), page.wanted)
+    found = services.aliasing.history(
+        caller, RepositoryName(namespace, name), alias, page.after(row_number), page.wanted
+    )
     shown, cursor = page.cut(found, lambda entry: entry[0])
     return aliases_body([record for _, record in shown], cursor)
 

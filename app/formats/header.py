@@ -145,6 +145,9 @@ reason_of_fault = {
 def read_metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise HeaderRefused(Reason.BAD_METADATA, "__metadata__ is not a map of strings to strings")
+    if any("\0" in text for pair in value.items() for text in pair):
+        # C strings end there, and no Postgres text can hold it
+        raise HeaderRefused(Reason.BAD_METADATA, "__metadata__ holds the character U+0000")
     return value
 
 
