@@ -6,11 +6,12 @@ import time
 import uuid
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import accounts, audit, health, merges, problems, repositories, uploads, versions
+from app.api.route import plain_url
 from app.assembly import Services
 
 log = structlog.get_logger("app.requests")
@@ -35,7 +36,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    api = APIRouter(prefix="/api/v1", responses=documented_problems)
+    api = APIRouter(prefix="/api/v1", responses=documented_problems, dependencies=[Depends(plain_url)])
     for router in (
         accounts.router,
         accounts.tokens,
