@@ -122,21 +122,20 @@ class Closure:
         self, edges: Sequence[tuple[UUID, UUID]], overriding: set[UUID], children: Mapping[UUID, Sequence[UUID]]
     ) -> list[UUID] | None:
         """A path from a layer to one of the edges that passes nobody with an own edge to the same content; upwards, depth first."""
-        way_down: dict[UUID, UUID] = {}
+        seen: set[UUID] = set()
         for child, parent in edges:
-            way_down.setdefault(child, parent)
-        waiting = list(way_down)
-        while waiting:
-            version = waiting.pop()
-            if version in self._is_layer:
-                path = [version]
-                while path[-1] not in overriding:
-                    path.append(way_down[path[-1]])
-                return [*path, way_down[path[-1]]]
-            for above in children.get(version, ()):
-                if above not in overriding and above not in way_down:
-                    way_down[above] = version
-                    waiting.append(above)
+            way_up, choices = [child], [iter(children.get(child, ()))]
+            while way_up:
+                if way_up[-1] in self._is_layer:
+                    return [*reversed(way_up), parent]
+                above = next((it for it in choices[-1] if it not in overriding and it not in seen), None)
+                if above is None:
+                    way_up.pop()
+                    choices.pop()
+                else:
+                    seen.add(above)
+                    way_up.append(above)
+                    choices.append(iter(children.get(above, ())))
         return None
 
     def _reach(self, layer: UUID) -> set[UUID]:

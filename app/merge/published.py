@@ -30,7 +30,8 @@ class Published:
     def __init__(self, catalogue: Catalogue) -> None:
         """`catalogue` holds every parent of every version in it, over all relations."""
         self.catalogue = catalogue
-        parents = {version: [edge.parent for edge in entry.edges] for version, entry in catalogue.items()}
+        # sorted, so that what is found first does not depend on the order in which a database answers
+        parents = {version: [edge.parent for edge in catalogue[version].edges] for version in sorted(catalogue)}
         self._versions = list(TopologicalSorter(parents).static_order())
         """Parents first: an ascending walk over a mask meets what a version is made of before the version."""
         self._position = {version: place for place, version in enumerate(self._versions)}
