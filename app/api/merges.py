@@ -93,13 +93,15 @@ async def news(services: Services, caller: Caller, id: UUID) -> AsyncIterator[st
         await asyncio.sleep(poll_seconds)
 
 
-@streams.api_route("/merges/{id}/files/{path:path}", methods=["GET", "HEAD"], response_class=Response)
+@streams.head("/merges/{id}/files/{path:path}", response_class=Response)
+@streams.get("/merges/{id}/files/{path:path}", response_class=Response)
 def get_file(id: UUID, path: str, request: Request, services: ServicesDep, caller: Reader) -> Response:
     """A file of the result, for as long as the caller may read all that went into it."""
     return file_answer(request, services.reading, services.merging.file(caller, id, path))
 
 
-@streams.api_route("/merges/{id}/archive.tar", methods=["GET", "HEAD"], response_class=Response)
+@streams.head("/merges/{id}/archive.tar", response_class=Response)
+@streams.get("/merges/{id}/archive.tar", response_class=Response)
 def get_archive(id: UUID, request: Request, services: ServicesDep, caller: Reader) -> Response:
     """All files of the result as a tar."""
     return archive_answer(request, services.reading, services.merging.archive(caller, id))

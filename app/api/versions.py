@@ -199,7 +199,8 @@ def delete_version(namespace: str, name: str, ref: str, services: ServicesDep, c
     services.reading.delete(caller, RepositoryName(namespace, name), ref)
 
 
-@streams.api_route(root + "/versions/{ref}/files/{path:path}", methods=["GET", "HEAD"], response_class=Response)
+@streams.head(root + "/versions/{ref}/files/{path:path}", response_class=Response)
+@streams.get(root + "/versions/{ref}/files/{path:path}", response_class=Response)
 def get_file(
     namespace: str, name: str, ref: str, path: str, request: Request, services: ServicesDep, caller: Anyone
 ) -> Response:
@@ -208,7 +209,8 @@ def get_file(
     return file_answer(request, services.reading, file)
 
 
-@streams.api_route(root + "/versions/{ref}/archive.tar", methods=["GET", "HEAD"], response_class=Response)
+@streams.head(root + "/versions/{ref}/archive.tar", response_class=Response)
+@streams.get(root + "/versions/{ref}/archive.tar", response_class=Response)
 def get_archive(
     namespace: str, name: str, ref: str, request: Request, services: ServicesDep, caller: Anyone
 ) -> Response:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, and_, any_, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -187,7 +187,7 @@ def search(
         )
         statement = statement.where(or_(func.lower(r.base_model["name"].astext).in_(names), r.id.in_(versions)))
     for wanted in tag:
-        statement = statement.where(r.tags.any(wanted))  # type: ignore[arg-type]  # an ARRAY column compares with a plain value
+        statement = statement.where(literal(wanted) == any_(r.tags))
     if license is not None:
         statement = statement.where(func.lower(r.license) == license.lower())
     key: Any = {"updated": r.updated_at, "created": r.created_at, "name": func.lower(n.name + "/" + r.name)}[sort]
