@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
-
 from app.domain.caller import Caller, MemberRole, Scope
 from app.domain.names import check_name, check_namespace
 from app.domain.repository import Namespace
@@ -24,7 +22,7 @@ from app.errors import (
 )
 from app.lineage import accounts, audit
 from app.lineage.accounts import TokenRecord
-from app.lineage.engine import Database
+from app.lineage.engine import Connection, Database
 
 token_prefix = "glu_"  # noqa: S105 - the mark of our tokens, not one of them
 token_bytes = 32

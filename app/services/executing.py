@@ -12,7 +12,7 @@ from app.domain.lineage import Kind
 from app.domain.merge import Claim, Progress, Result
 from app.domain.recipe import OutputKind, Trunk
 from app.domain.version import File
-from app.errors import RegistryError
+from app.errors import MergeFailed, RegistryError
 from app.formats.inspection import Inspection
 from app.lineage import blobs, merges, versions
 from app.lineage.blobs import BlobRecord
@@ -21,6 +21,9 @@ from app.objects.store import ObjectStore
 from app.services import results
 from app.services.content import read_content, stored
 from app.services.publishing import Publishing
+
+most_attempts = 20
+"""A merge that was begun so often and never ended takes its worker down with it each time."""
 
 
 class ClaimLost(Exception):
@@ -42,9 +45,13 @@ class Executing:
         self.publishing = publishing
 
     def claim(self, execution: UUID) -> Claim | None:
-        """The right to execute; whoever held it loses it. None: it has ended, there is nothing to do."""
+        """The right to execute; whoever held it loses it. None: it has ended, or ends now, having killed its workers too often."""
         with self.database.begin() as tx:
-            return merges.claim(tx, execution)
+            claim = merges.claim(tx, execution)
+            if claim is not None and claim.attempt > most_attempts:
+                merges.fail(tx, execution, claim.attempt, results.described(MergeFailed("too many attempts")))
+                return None
+            return claim
 
     def inputs(self, claim: Claim) -> Mapping[UUID, Input]:
         """By version: every member that is summed, and the base."""

@@ -1,7 +1,5 @@
 """From names to things, as a caller may see them: absent and hidden look the same, deleted is told to those who could read."""
 
-from sqlalchemy import Connection
-
 from app.domain.caller import Caller
 from app.domain.lineage import VersionState
 from app.domain.names import RepositoryName
@@ -10,6 +8,7 @@ from app.domain.repository import Repository
 from app.domain.version import Version
 from app.errors import Deleted, Forbidden, NotFound
 from app.lineage import repositories, versions
+from app.lineage.engine import Connection
 
 
 def repository(tx: Connection, name: RepositoryName, caller: Caller, pointer: str | None = None) -> Repository:

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from app.domain.caller import Caller
 from app.errors import RegistryError
 from app.lineage import graph
+from app.lineage.engine import Connection
 
 
 class Mask:

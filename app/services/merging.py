@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
-
 from app.domain.adapter import Adapter, Checkpoint
 from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
@@ -33,7 +31,7 @@ from app.errors import (
     VersionExists,
 )
 from app.lineage import audit, graph, idempotency, merges, queue, repositories, versions
-from app.lineage.engine import Database
+from app.lineage.engine import Connection, Database
 from app.lineage.queue import TaskName
 from app.merge import kernel_revision
 from app.merge.digesting import recipe_digest

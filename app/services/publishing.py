@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import IO, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
-
 from app.domain.adapter import Adapter, Checkpoint
 from app.domain.base_model import BaseModel, same_base
 from app.domain.caller import Caller
@@ -35,7 +33,7 @@ from app.errors import (
 )
 from app.formats.inspection import Inspector
 from app.lineage import audit, blobs, commits, graph, idempotency, repositories, versions
-from app.lineage.engine import Database
+from app.lineage.engine import Connection, Database
 from app.merge.publication import check_version, foundation, inherited_builds_on
 from app.objects.store import ObjectStore, Staged
 from app.services import finding

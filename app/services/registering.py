@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
-
 from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
 from app.domain.lineage import Kind
@@ -16,7 +14,7 @@ from app.domain.repository import Derivatives, Repository, Visibility
 from app.errors import Forbidden, NameExists, NameTaken, NotFound, UnsupportedFeature
 from app.lineage import accounts, audit, repositories
 from app.lineage.codec import dump_base
-from app.lineage.engine import Database
+from app.lineage.engine import Connection, Database
 from app.services import finding
 
 

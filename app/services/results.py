@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from app.domain.adapter import Adapter
 from app.domain.caller import Caller
 from app.domain.merge import Publication, Result
@@ -11,6 +9,7 @@ from app.domain.number import VersionNumber
 from app.domain.version import Version
 from app.errors import Deleted, Forbidden, NotFound, RegistryError
 from app.lineage import accounts, graph, merges, repositories, versions
+from app.lineage.engine import Connection
 from app.merge.methods import methods
 from app.merge.publication import result_edges
 from app.services.content import content_of_adapter, content_of_model
