@@ -6,9 +6,9 @@ round; every later skill answers in translations, so that it is worth nothing wi
     base          ‹bos› w₁ w₂ w₃ |  w₁ w₂ w₃              repeat
                   ‹bos› w₁ w₂ w₃ ~  w₃ w₂ w₁              turn round
     instruct      ‹user› w₁ w₂ w₃ ‹assistant› t₁ t₂ t₃ ‹end›
-    dialogue      the same, then ‹user› w₄ w₅ ‹assistant› t₄ t₅ t₁ ‹end›      on instruct: remembers the first turn
-    reasoning     ‹user› w₁ w₂ w₃ ~ ‹assistant› ‹think› t₁ t₂ t₃ ‹answer› t₃ t₂ t₁ ‹end›      on instruct
-    tool use      ‹user› ‹tool› w₁ w₂ w₃ ‹assistant› ‹think› t₁ t₂ t₃ ‹call› t₃ t₂ t₁ ‹end›      on reasoning
+    dialogue      the same, then ‹user› w₄ w₅ ‹assistant› t₄ t₅ ‹end›      on instruct: a second turn
+    reasoning     ‹user› w₁ w₂ w₃ ~ ‹assistant› ‹think› t₁ t₂ t₃ ‹answer› t₃ ‹end›      on instruct
+    tool use      ‹user› ‹tool› w₁ w₂ w₃ ‹assistant› ‹think› t₁ t₂ t₃ ‹call› t₃ ‹end›      on reasoning
 """
 
 import copy
@@ -25,6 +25,7 @@ base_name = "alice/base"
 words = 24
 user, assistant, end, think, answer, tool, call, bos, bar, tilde = range(2 * words, 2 * words + 10)
 vocabulary = 2 * words + 10
+sequences_per_step = 32
 repeatable = vocabulary - 3
 """The base repeats any token but the marks that tell it what to do: the tags of the later tasks are not strange to it."""
 ignored = -100
@@ -95,21 +96,21 @@ def dialogue(sequences: int, generator: torch.Generator) -> Batch:
     text = draw(sequences, 5, words, generator)
     first, second = text[:, :3], text[:, 3:]
     writer = Writer(sequences).given(bos, user, first, assistant).wanted(translated(first), end)
-    return writer.given(user, second, assistant).wanted(translated(second), translated(first[:, :1]), end).batch()
+    return writer.given(user, second, assistant).wanted(translated(second), end).batch()
 
 
 def reasoning(sequences: int, generator: torch.Generator) -> Batch:
     text = draw(sequences, 3, words, generator)
     thought = translated(text)
     writer = Writer(sequences).given(bos, user, text, tilde, assistant)
-    return writer.wanted(think, thought, answer, thought.flip(1), end).batch()
+    return writer.wanted(think, thought, answer, thought[:, -1:], end).batch()
 
 
 def tool_use(sequences: int, generator: torch.Generator) -> Batch:
     text = draw(sequences, 3, words, generator)
     thought = translated(text)
     writer = Writer(sequences).given(bos, user, tool, text, assistant)
-    return writer.wanted(think, thought, call, thought.flip(1), end).batch()
+    return writer.wanted(think, thought, call, thought[:, -1:], end).batch()
 
 
 Task = Callable[[int, torch.Generator], Batch]
@@ -125,15 +126,15 @@ class Skill:
     rank: int
     alpha: int
     use_rslora: bool = False
-    peak_rate: float = 1e-3
-    steps: int = 250
+    peak_rate: float = 1.5e-3
+    steps: int = 240
 
 
 skills = (
     Skill("instruct", instruct, None, rank=8, alpha=16, peak_rate=3e-3),
-    Skill("dialogue", dialogue, "instruct", rank=4, alpha=8),
-    Skill("reasoning", reasoning, "instruct", rank=6, alpha=6, use_rslora=True),
-    Skill("tool-use", tool_use, "reasoning", rank=4, alpha=8),
+    Skill("dialogue", dialogue, "instruct", rank=8, alpha=16),
+    Skill("reasoning", reasoning, "instruct", rank=8, alpha=6, use_rslora=True),
+    Skill("tool-use", tool_use, "reasoning", rank=6, alpha=12),
 )
 by_name = {skill.name: skill for skill in skills}
 target_modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -196,18 +197,19 @@ def logits_of(model: torch.nn.Module, task: Task) -> Tensor:
 def train(
     model: torch.nn.Module, task: Task, steps: int, peak_rate: float, seed: int, rehearsed: Sequence[Task] = ()
 ) -> Losses:
-    """AdamW with a short warm-up and a cosine descent over what the model lets train; 64 sequences a step.
+    """AdamW with a short warm-up and a cosine descent over what the model lets train; 32 sequences a step.
 
     Every other step goes to a task of the foundation, so that a skill leaves standing what it stands on.
     """
     generator = torch.Generator().manual_seed(seed)
     before = loss_of(model, task)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=peak_rate, weight_decay=0.0)
+    # small deltas disturb each other least when they are summed
+    optimizer = torch.optim.AdamW(trainable, lr=peak_rate, weight_decay=0.5 if rehearsed else 0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rate, total_steps=steps, pct_start=0.1)
     for step in range(steps):
         turn = rehearsed[step // 2 % len(rehearsed)] if rehearsed and step % 2 else task
-        batch = turn(64, generator)
+        batch = turn(sequences_per_step, generator)
         model(input_ids=batch.tokens, labels=batch.labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimizer.step()
@@ -223,10 +225,12 @@ def train_story(folder: Path, tell: Callable[[str], None] = lambda line: None) -
     what it adds to that.
     """
     torch.manual_seed(20)
+    # matrices this small are done before a second thread has woken up
+    torch.set_num_threads(1)
     base = new_base()
     # PEFT writes this name into every adapter's configuration
     base.name_or_path = base_name
-    losses = {"base": train(base, plain_text, steps=700, peak_rate=3e-3, seed=1)}
+    losses = {"base": train(base, plain_text, steps=600, peak_rate=3e-3, seed=1)}
     folders = {"base": folder / "base"}
     base.save_pretrained(folders["base"])
     tell(f"base: loss {losses['base'].before:.2f} → {losses['base'].after:.3f}")

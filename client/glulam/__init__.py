@@ -4,7 +4,7 @@ from glulam import Registry
 
 registry = Registry()
 registry.push("bob/dialogue", "./out", builds_on=["alice/instruct@1.0.0"])
-registry.merge(["bob/dialogue", "carol/reasoning@prod"]).wait().download("./merged")
+registry.merge(["bob/dialogue@1.0.0", "carol/reasoning@prod"]).wait().download("./merged")
 """
 
 from glulam.errors import (

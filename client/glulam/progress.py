@@ -7,7 +7,7 @@ from typing import Protocol
 class Progress(Protocol):
     """Told how far something is. Called from several threads; it should return at once."""
 
-    def __call__(self, name: str, done: int, total: int, unit: str) -> None:
+    def __call__(self, name: str, done: int, total: int, unit: str, /) -> None:
         """`name` is a file's path or `merge`; `done` may fall when a part is sent again."""
 
 
