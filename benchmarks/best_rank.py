@@ -36,9 +36,7 @@ def main() -> None:
     width = parser.parse_args().width
     print(describe("peft"))
     limit = product_rate(torch.float64)
-    print(
-        f"matrix product: {limit / 1e9:.0f} GFLOP/s float64; one module of {width} × {width}, best rank = the adapters' rank"
-    )
+    print(f"matrix product: {limit / 1e9:.0f} GFLOP/s float64; {width} × {width}, to the adapters' rank; CPU seconds")
     print("| adapters, rank | Glulam | PEFT svd | ratio | share of the product rate |")
     print("|---|---|---|---|---|")
     for adapters, rank in [(4, 16), (8, 16), (8, 64)]:

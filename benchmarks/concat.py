@@ -30,7 +30,7 @@ def main() -> None:
     width = parser.parse_args().width
     print(describe("peft"))
     limit = copy_rate()
-    print(f"copy: {limit / 1e9:.1f} GB/s read and written; one layer of width {width}, float32")
+    print(f"copy: {limit / 1e9:.1f} GB/s read and written; one layer of width {width}, float32; CPU seconds")
     print("| adapters, rank | Glulam | PEFT cat | ratio | share of the copy rate |")
     print("|---|---|---|---|---|")
     for adapters, rank in [(2, 16), (4, 16), (8, 16), (4, 64), (8, 64)]:

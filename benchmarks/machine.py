@@ -16,7 +16,7 @@ def describe(*packages: str) -> str:
     with open("/proc/cpuinfo") as lines:
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", *packages))
-    return f"{model}, {os.cpu_count()} cores; {versions}; CPU seconds of {torch.get_num_threads()} thread(s)"
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} used; {versions}"
 
 
 def seconds_of(work: Callable[..., object], *arguments: Any, repeats: int = 5) -> float:
