@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from numpy.typing import NDArray
@@ -168,6 +169,14 @@ class Registry:
     @property
     def anonymous(self) -> User:
         return User(self.http, "", None)
+
+    @property
+    def app(self) -> FastAPI:
+        app: FastAPI = self.http.app  # type: ignore[assignment]  # the test client knows it as any ASGI application
+        return app
+
+    def with_token(self, name: str, token: str) -> User:
+        return User(self.http, name, token)
 
     def user(self, name: str) -> User:
         if name not in self.users:
