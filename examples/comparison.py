@@ -18,7 +18,7 @@ from examples.story import Story, logits_of, loss_of, skills
 wanted = {"instruct": 1, "dialogue": 1, "reasoning": 1, "tool-use": 1}
 """What `[dialogue, tool use]` means: each with all that it stands on, and what they share once."""
 files_alone = {"dialogue": 1, "tool-use": 1}
-"""What a script that knows files and no history sums."""
+"""What a script sums that knows files and no history: nothing that they stand on."""
 chains_added = {"instruct": 2, "dialogue": 1, "reasoning": 1, "tool-use": 1}
 """What comes out when each is first merged with what it stands on, and the results are added."""
 
@@ -30,6 +30,8 @@ class Measured:
     name: str
     logit_difference: float
     """Largest absolute difference over all tasks, sequences, tokens and words; no unit."""
+    largest_logit: float
+    """Of the float64 sum, absolute: what the difference is to be seen against."""
     losses: dict[str, float]
     """Task → mean cross-entropy per wanted token, in nats."""
 
@@ -68,11 +70,11 @@ def compare(story: Story, adapter: Path, model: Path) -> list[Measured]:
     base = load(story.folders["base"])
     expected = summed(base, story, wanted)
     candidates: dict[str, torch.nn.Module] = {
-        "merged adapter, by PEFT": PeftModel.from_pretrained(load(story.folders["base"]), adapter).double(),
-        "merged model, by transformers": load(model),
+        "merged adapter (PEFT)": PeftModel.from_pretrained(load(story.folders["base"]), adapter).double(),
+        "merged model (transformers)": load(model),
         "float64 sum, instruct once": expected,
-        "naive: the files alone (instruct missing)": summed(base, story, files_alone),
-        "naive: both chains added (instruct twice)": summed(base, story, chains_added),
+        "naive: instruct missing": summed(base, story, files_alone),
+        "naive: instruct twice": summed(base, story, chains_added),
         "base": base,
     }
     reference = {skill.name: logits_of(expected, skill.task) for skill in skills}
@@ -80,6 +82,7 @@ def compare(story: Story, adapter: Path, model: Path) -> list[Measured]:
         Measured(
             name,
             max(float((logits_of(module, s.task) - reference[s.name]).abs().max()) for s in skills),
+            max(float(logits.abs().max()) for logits in reference.values()),
             {s.name: loss_of(module, s.task) for s in skills},
         )
         for name, module in candidates.items()

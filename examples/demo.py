@@ -13,9 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-# before transformers is imported: it reads them then
-os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
-
 from rich.console import Console
 from rich.table import Table
 
@@ -67,7 +64,7 @@ def publish_and_merge(registry: OwnRegistry, story: Story, folder: Path, tell: T
 
 def table(measured: list[Measured]) -> Table:
     shown = Table(title="\\[dialogue, tool use], as the registry merges it and as scripts do", title_justify="left")
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     shown.add_column("max |Δ logit|", justify="right")
     for skill in skills:
         shown.add_column(f"loss\n{skill.name}", justify="right")

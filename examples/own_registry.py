@@ -28,7 +28,7 @@ class OwnRegistry:
 
 @contextmanager
 def own_registry(data: Path) -> Iterator[OwnRegistry]:
-    """Started and ready within the block, stopped with all its processes after it; its log is `<data>.log`.
+    """Started and ready within the block, stopped with all its processes after it; its log is `up.log` in the folder.
 
     Raises: RuntimeError with the end of the log when it does not become ready.
     """
@@ -38,7 +38,8 @@ def own_registry(data: Path) -> Iterator[OwnRegistry]:
     url = f"http://127.0.0.1:{port}"
     ours = {key: value for key, value in os.environ.items() if not key.startswith("GLULAM_")}
     settings = {"GLULAM_DATA_DIR": str(data), "GLULAM_HOST": "127.0.0.1", "GLULAM_PORT": str(port)}
-    log = data.with_name(data.name + ".log")
+    data.mkdir(parents=True)
+    log = data / "up.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "app", "up"], cwd=checkout, env=ours | settings, stdout=out, stderr=out

@@ -132,7 +132,7 @@ class Skill:
 
 skills = (
     Skill("instruct", instruct, None, rank=8, alpha=16, peak_rate=3e-3),
-    Skill("dialogue", dialogue, "instruct", rank=8, alpha=16),
+    Skill("dialogue", dialogue, "instruct", rank=8, alpha=16, peak_rate=2e-3, steps=320),
     Skill("reasoning", reasoning, "instruct", rank=8, alpha=6, use_rslora=True),
     Skill("tool-use", tool_use, "reasoning", rank=6, alpha=12),
 )
