@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -35,6 +36,9 @@ class Caller:
     scopes: frozenset[Scope] = frozenset()
     roles: Mapping[UUID, MemberRole] = field(default_factory=dict)
     """By namespace: the caller's own (owner) and those of the organisations."""
+    token: UUID | None = None
+    """The token in hand; None: anonymous, or a worker in the user's name."""
+    token_expires_at: datetime | None = None
     sees_public: bool = True
     """Whether public means public for this caller."""
     request_id: str | None = None

@@ -109,6 +109,15 @@ def insert_token(
     return tx.execute(statement).scalar_one()
 
 
+def insert_or_revive_token(
+    tx: Connection, id: UUID, user: UUID, name: str, sha256: bytes, scopes: Sequence[str]
+) -> None:
+    """A token without an end; one with this secret that was there, whatever became of it, is this token from now on."""
+    values = {"user_id": user, "name": name, "scopes": list(scopes), "expires_at": None, "revoked_at": None}
+    statement = insert(t.Token).values(id=id, sha256=sha256, **values)
+    tx.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=values))
+
+
 def list_tokens(tx: Connection, user: UUID, after: tuple[datetime, UUID] | None, limit: int) -> list[TokenRecord]:
     """Tokens that were not revoked, newest first."""
     k = t.Token
@@ -127,17 +136,18 @@ def list_tokens(tx: Connection, user: UUID, after: tuple[datetime, UUID] | None,
     ]
 
 
-def revoke_token(tx: Connection, id: UUID, user: UUID | None) -> str | None:
-    """The token's name, or None if there is no such token (of this user, if one is given)."""
+def revoke_token(tx: Connection, id: UUID, user: UUID | None) -> tuple[str, UUID] | None:
+    """The token's name and user, or None if there is no such token (of this user, if one is given)."""
     statement = (
         update(t.Token)
         .where(t.Token.id == id, t.Token.revoked_at.is_(None))
         .values(revoked_at=func.now())
-        .returning(t.Token.name)
+        .returning(t.Token.name, t.Token.user_id)
     )
     if user is not None:
         statement = statement.where(t.Token.user_id == user)
-    return tx.execute(statement).scalar()
+    row = tx.execute(statement).first()
+    return None if row is None else (row.name, row.user_id)
 
 
 def caller_of_token(tx: Connection, sha256: bytes, request_id: str | None) -> Caller | None:
@@ -155,6 +165,7 @@ def caller_of_token(tx: Connection, sha256: bytes, request_id: str | None) -> Ca
             n.is_admin,
             k.id.label("token"),
             k.scopes,
+            k.expires_at,
             k.last_used_at,
             func.now().label("now"),
             roles.label("roles"),
@@ -182,6 +193,8 @@ def caller_of_token(tx: Connection, sha256: bytes, request_id: str | None) -> Ca
         is_admin=row.is_admin and Scope.ADMIN in scopes,
         scopes=scopes,
         roles=held,
+        token=row.token,
+        token_expires_at=row.expires_at,
         request_id=request_id,
     )
 

@@ -80,7 +80,7 @@ class Accounts:
         return caller
 
     def bootstrap(self, token: str) -> None:
-        """Make the user `admin` and give it this token; an earlier bootstrap token ends."""
+        """Make the user `admin` and give it this token, also where it was its token before; an earlier one ends."""
         with self.database.begin() as tx:
             accounts.create_namespace(tx, uuid4(), "admin", "user", is_admin=True)
             admin = accounts.find_namespace(tx, "admin")
@@ -88,12 +88,12 @@ class Accounts:
                 raise NameExists("admin")
             accounts.lock_namespace(tx, admin.id)
             known = accounts.caller_of_token(tx, hash_of(token), None)
-            if known is not None:
+            if known is not None and known.is_admin:
                 return
             for kept in accounts.list_tokens(tx, admin.id, None, 1000):
                 if kept.name == bootstrap_name:
                     accounts.revoke_token(tx, kept.id, admin.id)
-            accounts.insert_token(tx, uuid4(), admin.id, bootstrap_name, hash_of(token), [*Scope], None)
+            accounts.insert_or_revive_token(tx, uuid4(), admin.id, bootstrap_name, hash_of(token), [*Scope])
             audit.record(tx, Caller(), "token.bootstrapped", "admin", namespace=admin.id)
 
     def create_user(self, caller: Caller, name: str) -> Namespace:
@@ -192,7 +192,8 @@ class Accounts:
     def create_token(
         self, caller: Caller, name: str, scopes: Sequence[Scope], expires_at: datetime | None, user: str | None
     ) -> NewToken:
-        """A token for the caller with no more scopes than the one in hand, or by an administrator for anybody.
+        """A token for the caller with no more scopes than the one in hand, and no longer life; or by an administrator for
+        anybody, with any.
 
         Raises: ScopeMissing, Forbidden, NotFound, MalformedRequest.
         """
@@ -207,6 +208,9 @@ class Accounts:
                     raise Forbidden("make tokens for", user)
                 found = self._user(tx, user, "/user")
                 owner, owner_name = found.id, found.name
+            elif caller.token_expires_at is not None:
+                # who finds a token that ends must not be able to make one that does not
+                expires_at = min(expires_at or caller.token_expires_at, caller.token_expires_at)
             if not caller.is_admin:
                 for scope in scopes:
                     if scope not in caller.scopes:
@@ -221,12 +225,18 @@ class Accounts:
             return accounts.list_tokens(tx, caller.user, after, limit)
 
     def revoke_token(self, caller: Caller, id: UUID) -> None:
-        """At once: the next request with it is refused. Raises: NotFound."""
+        """At once: the next request with it is refused. Every token may revoke itself, those that may write the user's others.
+
+        Raises: ScopeMissing, NotFound.
+        """
+        if id != caller.token and not caller.is_admin and Scope.WRITE not in caller.scopes:
+            raise ScopeMissing(Scope.WRITE.value)
         with self.database.begin() as tx:
-            name = accounts.revoke_token(tx, id, None if caller.is_admin else caller.user)
-            if name is None:
+            revoked = accounts.revoke_token(tx, id, None if caller.is_admin else caller.user)
+            if revoked is None:
                 raise NotFound(f"token {id}")
-            audit.record(tx, caller, "token.revoked", name, namespace=caller.user, token=str(id))
+            name, user = revoked
+            audit.record(tx, caller, "token.revoked", name, namespace=user, token=str(id))
 
     def whoami(self, caller: Caller) -> Identity:
         with self.database.read() as tx:
