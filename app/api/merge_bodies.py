@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, Strict, StringConstraints, model_validator
 
 from app.api.bodies import Answer, BaseModelBody, Body, FileBody, Weight, files_of
 from app.api.problems import problem
-from app.domain.merge import MergeState
+from app.domain.merge import MergeState, Progress
 from app.domain.plan import Member, Plan
 from app.domain.recipe import (
     Ancestors,
@@ -31,6 +31,14 @@ from app.services.merging import MergeView, PlanView
 Reference = Annotated[str, StringConstraints(min_length=3, max_length=500)]
 
 
+def whole(value: Any) -> Any:
+    """8.0 is the number 8."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Rank = Annotated[int, Strict(), BeforeValidator(whole)]
+
+
 class LayerBody(Body):
     adapter: Reference
     weight: Weight = 1.0
@@ -42,7 +50,7 @@ class EnergyBody(Body):
 
 class OutputBody(Body):
     kind: OutputKind = OutputKind.ADAPTER
-    rank: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | EnergyBody | None = None
+    rank: Annotated[Rank, Field(ge=1, le=1_000_000)] | EnergyBody | None = None
     dtype: Dtype | None = Field(None, description="float32 for an adapter, the base's for a model, unless said")
     trunk: Trunk = Trunk.INCLUDED
 
@@ -117,7 +125,7 @@ def recipe_json(recipe: Recipe, plan: Plan, mask: Mask) -> dict[str, Any]:
         "layers": layers,
         "method": method_json(recipe.method),
         "output": output_json(recipe.output),
-        "conflicts": {name: ref for name, ref in recipe.conflicts.items() if not is_hidden_pin(name, plan, mask)},
+        "conflicts": {name: recipe.conflicts[name] for name, version in plan.pins if version in mask.readable},
         "overlaps": recipe.overlaps.value,
         "ancestors": recipe.ancestors.value,
         "publish": None
@@ -126,17 +134,10 @@ def recipe_json(recipe: Recipe, plan: Plan, mask: Mask) -> dict[str, Any]:
     }
 
 
-def is_hidden_pin(name: str, plan: Plan, mask: Mask) -> bool:
-    """Whether a pin names a repository of which the reader may see no version that the plan names."""
-    named = {
-        entry.replacement
-        for entry in plan.substitutions
-        if entry.replacement_reference.partition("@")[0].lower() == name.lower()
-    }
-    named |= {
-        version for warning in plan.warnings if warning.name == "pin-without-effect" for version in warning.versions
-    }
-    return bool(named) and not named & mask.readable
+def named(facts: dict[str, Any], plan: Plan, mask: Mask) -> dict[str, Any]:
+    """An execution's facts name its members by content digest: each reader knows them by the names in their own plan."""
+    names: dict[str, Any] = {member.content_digest: mask.name(member.version) for member in plan.members}
+    return {key: names.get(value, value) if isinstance(value, str) else value for key, value in facts.items()}
 
 
 class PlanBody(Answer):
@@ -247,17 +248,18 @@ class MergeBody(Answer):
             recipe=recipe_json(merge.recipe, merge.plan, view.mask),
             recipe_digest=merge.recipe_digest,
             plan=PlanBody.of(merge.plan, view.mask),
-            progress=progress_json(view),
+            progress=progress_json(merge.progress),
             cached=merge.is_cached,
             result=result,
             report=merge.report if is_done else {},
-            error=None if error is None else problem(error["name"], error["detail"], error["facts"]),
+            error=None
+            if error is None
+            else problem(error["name"], error["detail"], named(error["facts"], merge.plan, view.mask)),
             created_at=merge.created_at,
             started_at=merge.started_at,
             finished_at=merge.finished_at,
         )
 
 
-def progress_json(view: MergeView) -> dict[str, Any]:
-    progress = view.merge.progress
+def progress_json(progress: Progress) -> dict[str, Any]:
     return {"done": progress.done, "total": progress.total, "unit": progress.unit}

@@ -69,8 +69,8 @@ def cancel(id: UUID, services: ServicesDep, caller: Merger) -> None:
 @streams.get("/merges/{id}/events", response_class=StreamingResponse)
 async def watch(id: UUID, services: ServicesDep, caller: Reader) -> StreamingResponse:
     """Server-sent events `state` and `progress`, each with both, until the merge has ended."""
-    first = await run_in_threadpool(services.merging.get, caller, id)
-    del first  # a merge that is not there is a problem, not a stream
+    # a merge that is not there is a problem, not a stream
+    await run_in_threadpool(services.merging.state, caller, id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(news(services, caller, id), media_type="text/event-stream", headers=headers)
 
@@ -79,8 +79,8 @@ async def news(services: Services, caller: Caller, id: UUID) -> AsyncIterator[st
     told: dict[str, Any] | None = None
     told_at = time.monotonic()
     while True:
-        view = await run_in_threadpool(services.merging.get, caller, id)
-        now = {"state": view.merge.state.value, "progress": progress_json(view)}
+        state, progress = await run_in_threadpool(services.merging.state, caller, id)
+        now = {"state": state.value, "progress": progress_json(progress)}
         if now != told:
             kind = "state" if told is None or told["state"] != now["state"] else "progress"
             yield f"event: {kind}\ndata: {json.dumps(now)}\n\n"
@@ -88,7 +88,7 @@ async def news(services: Services, caller: Caller, id: UUID) -> AsyncIterator[st
         elif time.monotonic() - told_at > silence_seconds:
             yield ": still there\n\n"
             told_at = time.monotonic()
-        if view.merge.state.is_final:
+        if state.is_final:
             return
         await asyncio.sleep(poll_seconds)
 

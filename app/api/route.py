@@ -1,21 +1,26 @@
 """JSON routes: a bounded body of plain JSON, and answers that are kept by Idempotency-Key."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
-from app.api.auth import authenticate
+from app.api.auth import Policy
 from app.assembly import Services
+from app.domain.caller import Caller
 from app.errors import MalformedRequest, UploadTooLarge
-from app.formats.json_text import JsonRefused, parse_json
+from app.formats.json_text import JsonRefused, holds_nul, parse_json
+from app.lineage.idempotency import KeptAnswer
 
 longest_key = 255
 deepest_body = 32
+repeated_headers = (b"authorization", b"host", b"x-request-id")
+"""Of a request that is sent again: what its answer is read with."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -44,7 +49,9 @@ class JsonRoute(BoundedRoute):
             key = request.headers.get("idempotency-key")
             if request.method != "POST" or key is None:
                 return await handler(request)
-            return await once(request, services, key, body, handler)
+            # before anything that was kept is looked at: whoever may not ask is not answered
+            caller = await run_in_threadpool(policy_of(self)[0], request, services)
+            return await once(request, services, caller, key, body, handler)
 
         return handle
 
@@ -87,38 +94,32 @@ def plain_json(body: bytes) -> Any:
         value = parse_json(body, deepest_body)
     except JsonRefused as error:
         raise MalformedRequest(f"the body is refused: {error.detail}") from error
-    if any("\0" in text for text in texts_in(value)):
+    if holds_nul(value):
         raise MalformedRequest("the body is refused: a string holds the character U+0000")
     return value
 
 
-def texts_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for entry in value:
-            yield from texts_in(entry)
-    elif isinstance(value, dict):
-        yield from value
-        for entry in value.values():
-            yield from texts_in(entry)
+def policy_of(route: APIRoute) -> list[Policy]:
+    """The policies that a route declares: one, where everything is as it should be."""
+    return [found.call for found in route.dependant.dependencies if isinstance(found.call, Policy)]
 
 
-async def once(request: Request, services: Services, key: str, body: bytes, handler: Handler) -> Response:
-    """Raises: IdempotencyKeyReused, RequestInProgress, InvalidToken, and what the handler raises."""
+async def once(
+    request: Request, services: Services, caller: Caller, key: str, body: bytes, handler: Handler
+) -> Response:
+    """The first answer, or what became of it since.
+
+    Raises: IdempotencyKeyReused, RequestInProgress, and what the handler raises.
+    """
     if not 1 <= len(key) <= longest_key or not key.isprintable():
         raise MalformedRequest(
             f"an Idempotency-Key has 1 to {longest_key} printable characters", pointer="Idempotency-Key"
         )
-    caller = await run_in_threadpool(authenticate, request, services)
-    if caller.user_id is None:
-        return await handler(request)
     asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
     fingerprint = hashlib.sha256(asked + body).digest()
     kept = await run_in_threadpool(services.repeating.begin, caller, key, fingerprint)
     if kept is not None and kept.status is not None:
-        headers = {"Idempotent-Replay": "true"} | ({"Location": kept.location} if kept.location else {})
-        return Response(kept.body, kept.status, headers, media_type="application/json")
+        return await replayed(request, kept)
     # whoever serves this request finds in its caller what an earlier attempt has made
     request.state.idempotency_key = key
     try:
@@ -127,5 +128,33 @@ async def once(request: Request, services: Services, key: str, body: bytes, hand
         await run_in_threadpool(services.repeating.release, caller, key)
         raise
     location = response.headers.get("location")
-    await run_in_threadpool(services.repeating.keep, caller, key, response.status_code, location, bytes(response.body))
+    # what was made is read again when it is asked for again: rights may have changed, and what they showed is not kept
+    kept_body = b"" if location is not None else bytes(response.body)
+    if location is None and response.status_code == 200:
+        # it made nothing
+        await run_in_threadpool(services.repeating.release, caller, key)
+    else:
+        await run_in_threadpool(services.repeating.keep, caller, key, response.status_code, location, kept_body)
     return response
+
+
+async def replayed(request: Request, kept: KeptAnswer) -> Response:
+    """The answer that a request had, as its caller may see it now."""
+    headers = {"Idempotent-Replay": "true"}
+    status = kept.status or 200
+    if kept.location is None:
+        return Response(kept.body, status, headers, media_type="application/json")
+    path = urlsplit(kept.location).path
+    scope = {key: request.scope[key] for key in ("type", "asgi", "http_version", "server", "client", "scheme")}
+    scope |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
+    scope["headers"] = [(name, value) for name, value in request.scope["headers"] if name in repeated_headers]
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await request.app(scope, request._receive, send)
+    body = b"".join(message.get("body", b"") for message in messages)
+    if messages[0]["status"] != 200:
+        return Response(body, messages[0]["status"], headers, media_type="application/problem+json")
+    return Response(body, status, headers | {"Location": kept.location}, media_type="application/json")

@@ -90,6 +90,10 @@ class Plan:
     bytes_read: int
     bytes_written: int
     peak_bytes: int
+    task_type: str | None = None
+    """What the adapters are for, if they agree; written into the result's configuration."""
+    pins: tuple[tuple[str, UUID], ...] = ()
+    """Each pin's repository, as it was asked for, and the version that it names."""
 
     @property
     def members(self) -> tuple[Member, ...]:

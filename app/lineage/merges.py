@@ -169,44 +169,73 @@ def find(tx: Connection, id: UUID, caller: Caller) -> Merge | None:
     return None if row is None else merge_of(row, files_of(tx, row.execution_id))
 
 
+def state_of(tx: Connection, id: UUID, caller: Caller) -> tuple[MergeState, Progress] | None:
+    """How far a caller's own merge is: one light statement, for those who watch."""
+    q, x = t.MergeRequest, t.MergeExecution
+    statement = (
+        select(shown_state().label("state"), x.progress_done, x.progress_total, x.progress_unit)
+        .join(x, x.id == q.execution_id)
+        .where(q.id == id)
+    )
+    if not caller.is_admin:
+        statement = statement.where(q.user_id == caller.user_id)
+    row = tx.execute(statement).first()
+    if row is None:
+        return None
+    return MergeState(row.state), Progress(row.progress_done, row.progress_total, row.progress_unit)
+
+
+def shown_state() -> Any:
+    """A request's state: its own end, else its execution's."""
+    q, x = t.MergeRequest, t.MergeExecution
+    return case((q.cancelled_at.is_not(None), "cancelled"), (q.publish_error.is_not(None), "failed"), else_=x.state)
+
+
 def list_merges(
     tx: Connection, caller: Caller, state: str | None, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Merge]:
     """The caller's own, newest first."""
-    q, x = t.MergeRequest, t.MergeExecution
+    q = t.MergeRequest
     statement = selection().where(q.user_id == caller.user_id)
     if state is not None:
-        shown = case(
-            (q.cancelled_at.is_not(None), "cancelled"), (q.publish_error.is_not(None), "failed"), else_=x.state
-        )
-        statement = statement.where(shown == state)
+        statement = statement.where(shown_state() == state)
     if after is not None:
         statement = statement.where(tuple_(q.created_at, q.id) < after)
     statement = statement.order_by(q.created_at.desc(), q.id.desc()).limit(limit)
-    return [merge_of(row, files_of(tx, row.execution_id)) for row in tx.execute(statement).all()]
+    rows = tx.execute(statement).all()
+    files = files_by_execution(tx, [row.execution_id for row in rows])
+    return [merge_of(row, files.get(row.execution_id, ())) for row in rows]
 
 
 def files_of(tx: Connection, execution: UUID) -> tuple[File, ...]:
+    return files_by_execution(tx, [execution]).get(execution, ())
+
+
+def files_by_execution(tx: Connection, executions: Iterable[UUID]) -> dict[UUID, tuple[File, ...]]:
     f, b = t.ExecutionFile, t.Blob
     statement = (
-        select(f.path, f.digest, b.size_bytes)
+        select(f.execution_id, f.path, f.digest, b.size_bytes)
         .join(b, b.digest == f.digest)
-        .where(f.execution_id == execution)
-        .order_by(func.convert_to(f.path, "UTF8"))
+        .where(f.execution_id.in_(list(executions)))
+        .order_by(f.execution_id, func.convert_to(f.path, "UTF8"))
     )
-    return tuple(File(row.path, row.digest, row.size_bytes) for row in tx.execute(statement))
+    files: dict[UUID, tuple[File, ...]] = {}
+    for row in tx.execute(statement):
+        files[row.execution_id] = (*files.get(row.execution_id, ()), File(row.path, row.digest, row.size_bytes))
+    return files
 
 
-def unreadable_inputs(tx: Connection, request: UUID, caller: Caller) -> bool:
-    """Whether something went into the result that the caller may not read now."""
+def unreadable(tx: Connection, requests: Iterable[UUID], caller: Caller) -> set[UUID]:
+    """Those of the requests into whose result something went that the caller may not read now."""
     i, v, r = t.RequestInput, t.Version, t.Repository
     hidden = (
-        select(i.version_id)
+        select(i.request_id)
         .join(v, v.id == i.version_id)
         .join(r, r.id == v.repository_id)
-        .where(i.request_id == request, ~can_hold_version(caller))
+        .where(i.request_id.in_(list(requests)), ~can_hold_version(caller))
+        .distinct()
     )
-    return tx.execute(hidden.limit(1)).first() is not None
+    return set(tx.execute(hidden).scalars())
 
 
 def cancel(tx: Connection, id: UUID) -> None:
@@ -326,17 +355,22 @@ def record_publication(
     tx.execute(statement.values(published_id=published, publish_error=error))
 
 
-def published_before(tx: Connection, execution: UUID, target: UUID, target_version: str | None) -> UUID | None:
-    """The version that an earlier request with the same publication made of this execution."""
-    q, v = t.MergeRequest, t.Version
+def published_before(
+    tx: Connection, recipe_digest: Digest, target: UUID, target_version: str | None, caller: Caller
+) -> UUID | None:
+    """The version that an earlier request for the same recipe and publication became, if the caller may read it."""
+    q, x, v, r = t.MergeRequest, t.MergeExecution, t.Version, t.Repository
     statement = (
         select(q.published_id)
+        .join(x, x.id == q.execution_id)
         .join(v, v.id == q.published_id)
+        .join(r, r.id == v.repository_id)
         .where(
-            q.execution_id == execution,
+            x.recipe_digest == recipe_digest,
             q.target_id == target,
             q.target_version.is_not_distinct_from(target_version),
             v.state != "deleted",
+            can_read_version(caller),
         )
         .order_by(q.created_at.desc())
         .limit(1)

@@ -50,6 +50,11 @@ class NewVersion:
 
 
 def selection(caller: Caller) -> Any:
+    """The versions that the caller may read."""
+    return all_versions().where(can_read_version(caller))
+
+
+def all_versions() -> Any:
     v, r, n = t.Version, t.Repository, t.Namespace
     return (
         select(
@@ -80,7 +85,6 @@ def selection(caller: Caller) -> Any:
         .join(r, r.id == v.repository_id)
         .join(n, n.id == r.namespace_id)
         .join(Author, Author.id == v.created_by)
-        .where(can_read_version(caller))
     )
 
 
@@ -169,14 +173,17 @@ def insert_version(tx: Connection, version: NewVersion) -> bool:
     return True
 
 
-def find(tx: Connection, repository: UUID, selector: Selector, caller: Caller) -> Version | None:
+def find(
+    tx: Connection, repository: UUID, selector: Selector, caller: Caller, *, to_delete: bool = False
+) -> Version | None:
     """The version that a selector names, living or deleted, with files and parents; None if the caller may not read it.
+    `to_delete`: for who may delete it, which nothing in its contents can take away from them.
 
     A digest's prefix that fits several versions names none of them. `latest` is the highest number unless an alias of
     that name exists; `main` is the version of the head commit.
     """
     v = t.Version
-    statement = selection(caller).where(v.repository_id == repository)
+    statement = (all_versions() if to_delete else selection(caller)).where(v.repository_id == repository)
     if selector.number is not None:
         number = selector.number
         statement = statement.where(v.major == number.major, v.minor == number.minor, v.patch == number.patch)
@@ -208,6 +215,17 @@ def find(tx: Connection, repository: UUID, selector: Selector, caller: Caller) -
 def get(tx: Connection, id: UUID, caller: Caller) -> Version | None:
     row = tx.execute(selection(caller).where(t.Version.id == id)).first()
     return None if row is None else whole(tx, row, caller)
+
+
+def get_many(tx: Connection, ids: Sequence[UUID], caller: Caller) -> list[Version]:
+    """Those of the versions that the caller may read."""
+    if not ids:
+        return []
+    return with_details(tx, tx.execute(selection(caller).where(t.Version.id.in_(ids))).all(), caller)
+
+
+def is_deleted(tx: Connection, id: UUID) -> bool:
+    return tx.execute(select(t.Version.state).where(t.Version.id == id)).scalar_one() == "deleted"
 
 
 def whole(tx: Connection, row: Row[Any], caller: Caller) -> Version:

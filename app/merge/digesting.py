@@ -22,6 +22,7 @@ def recipe_digest(plan: Plan, kernel_revision: str, device_class: str) -> Digest
             "branches": sorted(branches) if methods[plan.method.name].ignores_order else branches,
             "trunk": sorted(_weighted(plan.trunk)),
             "base": _base(plan),
+            "task_type": plan.task_type,
             "method": {"name": plan.method.name, "parameters": plan.method.parameters},
             "output": _output(plan.output),
             "kernel_revision": kernel_revision,
@@ -35,14 +36,10 @@ def _weighted(members: Iterable[Member]) -> list[list[Any]]:
 
 
 def _base(plan: Plan) -> Any:
-    """Its digest, else its canonical name and what is known beside; names are compared without case."""
+    """A stored base by its version digest, since all of its files go into the result; else what the result's configuration says."""
     if plan.base is not None:
-        return plan.base.content_digest
-    if plan.base_model is None:
-        return None
-    if plan.base_model.digest is not None:
-        return plan.base_model.digest
-    return {**plan.base_model.as_json(), "name": plan.base_model.name.lower()}
+        return plan.base.digest
+    return None if plan.base_model is None else plan.base_model.as_json()
 
 
 def _output(output: Output) -> dict[str, Any]:

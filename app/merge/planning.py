@@ -94,9 +94,15 @@ def plan(
         bytes_read=bytes_read,
         bytes_written=bytes_written,
         peak_bytes=peak_bytes,
+        task_type=_task_type([adapters[member.version] for member in members]),
     )
     _check_limits(result, len(members), limits)
     return result
+
+
+def _task_type(adapters: Sequence[Adapter]) -> str | None:
+    task_types = {adapter.task_type for adapter in adapters}
+    return task_types.pop() if len(task_types) == 1 else None
 
 
 def _module_sums(members: Sequence[Member], adapters: Mapping[UUID, Adapter]) -> list[ModuleSum]:

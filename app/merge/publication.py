@@ -65,19 +65,31 @@ def result_edges(plan: Plan) -> tuple[Edge, ...]:
     return trunk + branches + base
 
 
-def check_result(plan: Plan, repository: UUID | None, catalogue: Catalogue, base_aliases: Mapping[str, str]) -> None:
+def check_result(
+    plan: Plan,
+    repository: UUID | None,
+    catalogue: Catalogue,
+    base_aliases: Mapping[str, str],
+    result: UUID | None = None,
+) -> None:
     """Refuse, when it is asked for, a merge whose result could not be published in that repository (None: a new one).
+
+    Args:
+        result: what a refusal calls the version that is not there yet.
 
     Raises: as `check_version`.
     """
-    check_version(_unpublished(result_edges(plan), repository, plan.base_model), catalogue, base_aliases)
+    check_version(_unpublished(result_edges(plan), repository, plan.base_model, result), catalogue, base_aliases)
 
 
 def _unpublished(
-    edges: Sequence[Edge], repository: UUID | None = None, base_model: BaseModel | None = None
+    edges: Sequence[Edge],
+    repository: UUID | None = None,
+    base_model: BaseModel | None = None,
+    version: UUID | None = None,
 ) -> LineageVersion:
     """A version that has no number, and whose content is like no other's."""
-    version = uuid4()
+    version = version or uuid4()
     digest = digest_of_bytes(version.bytes)
     return LineageVersion(
         id=version,

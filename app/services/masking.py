@@ -48,7 +48,14 @@ def uuids_in(value: Any) -> Iterator[UUID]:
 
 
 def mask_for(tx: Connection, ids: Iterable[UUID], caller: Caller, known: Mapping[UUID, str] | None = None) -> Mask:
-    """The names of these versions for this caller; `known` are versions that have no row yet."""
+    """The names of these versions in one answer to this caller; `known` are versions that have no row yet."""
+    return Mask(*names_for(tx, ids, caller, known))
+
+
+def names_for(
+    tx: Connection, ids: Iterable[UUID], caller: Caller, known: Mapping[UUID, str] | None = None
+) -> tuple[dict[UUID, str], set[UUID]]:
+    """(reference of each version, those that the caller may read)."""
     known = known or {}
     references = dict(known)
     readable = set(known)
@@ -56,7 +63,7 @@ def mask_for(tx: Connection, ids: Iterable[UUID], caller: Caller, known: Mapping
         references[id] = reference
         if is_readable:
             readable.add(id)
-    return Mask(references, readable)
+    return references, readable
 
 
 @contextmanager

@@ -1,16 +1,16 @@
 """Merging, as callers see it: a recipe is planned, refused or queued, watched, withdrawn, and its result read."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from app.domain.adapter import Adapter, Checkpoint
-from app.domain.base_model import BaseModel
-from app.domain.caller import Caller
+from app.domain.caller import Caller, Scope
+from app.domain.digest import Digest
 from app.domain.lineage import Kind
-from app.domain.merge import Merge, MergeState
+from app.domain.merge import Merge, MergeState, Progress
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
 from app.domain.plan import BasePart, Plan, Resolution
@@ -22,12 +22,14 @@ from app.errors import (
     BaseNotStored,
     InvalidName,
     InvalidReference,
+    MalformedRequest,
     ModelExpected,
     NotAnAdapter,
     NotFinished,
     NotFound,
     PlanTooLarge,
     ResultEvicted,
+    ScopeMissing,
     VersionExists,
 )
 from app.lineage import audit, graph, idempotency, merges, queue, repositories, versions
@@ -42,7 +44,7 @@ from app.merge.publication import check_result
 from app.merge.resolution import check_referable, resolve
 from app.objects.store import ObjectStore
 from app.services import finding, results
-from app.services.masking import Mask, mask_for, masked
+from app.services.masking import Mask, mask_for, masked, names_for
 from app.services.publishing import Publishing
 from app.services.reading import Archive, archive_of, file_at
 
@@ -70,6 +72,11 @@ class Planned:
 
     plan: Plan
     target: Repository | None
+
+    digest: Digest
+    """The recipe's."""
+    published_before: UUID | None
+    """The version that this recipe with this publication became already."""
 
     @property
     def inputs(self) -> set[UUID]:
@@ -116,8 +123,7 @@ class Merging:
             if (made := idempotency.made(tx, caller)) is not None:
                 return self._view(tx, caller, self._own(tx, caller, UUID(made)))
             planned = self._plan(tx, caller, recipe)
-            digest = recipe_digest(planned.plan, kernel_revision, self.device_class)
-            execution, state, is_new = merges.find_or_insert_execution(tx, uuid4(), digest, planned.plan)
+            execution, state, is_new = merges.find_or_insert_execution(tx, uuid4(), planned.digest, planned.plan)
             is_done = state is MergeState.SUCCEEDED
             merges.insert_request(
                 tx,
@@ -132,12 +138,16 @@ class Merging:
                 target=None if planned.target is None else planned.target.id,
                 target_version=None if recipe.publish is None else recipe.publish.version,
             )
+            if planned.published_before is not None:
+                merges.record_publication(tx, id, planned.published_before)
             if is_new:
                 queue.defer(tx, TaskName.EXECUTE_MERGE, execution=str(execution))
             elif is_done:
                 results.publish_waiting(tx, self.publishing, execution, id)
             target = None if planned.target is None else planned.target.namespace_id
-            audit.record(tx, caller, "merge.requested", str(id), namespace=target or caller.user, recipe_digest=digest)
+            audit.record(
+                tx, caller, "merge.requested", str(id), namespace=target or caller.user, recipe_digest=planned.digest
+            )
             idempotency.note(tx, caller, str(id))
             return self._view(tx, caller, self._own(tx, caller, id))
 
@@ -146,7 +156,7 @@ class Merging:
             ResolvedLayer(self._layer(tx, caller, layer.adapter, index).id, layer.weight, layer.adapter)
             for index, layer in enumerate(recipe.layers)
         ]
-        pins = [self._pin(tx, caller, name, ref) for name, ref in recipe.conflicts.items()]
+        pins = self._pins(tx, caller, recipe)
         target = self._target(tx, caller, recipe)
         roots = [*(layer.version for layer in layers), *(pin.version for pin in pins)]
         catalogue = graph.catalogue(tx, roots, caller)
@@ -170,9 +180,17 @@ class Merging:
             if base is not None:
                 catalogue |= graph.catalogue(tx, [base.id], caller)
             plan = self._costed(tx, recipe, resolution, base, catalogue)
-            if target is not None:
-                check_result(plan, target.id, catalogue, aliases)
-        return Planned(plan, target)
+        plan = replace(plan, pins=tuple((name, pin.version) for name, pin in zip(recipe.conflicts, pins, strict=True)))
+        digest = recipe_digest(plan, kernel_revision, self.device_class)
+        if target is None or recipe.publish is None:
+            return Planned(plan, target, digest, None)
+        result = uuid4()
+        with masked(tx, caller, {result: f"{target.full_name}@{recipe.publish.version or 'new'}"}):
+            check_result(plan, target.id, catalogue, aliases, result)
+        before = merges.published_before(tx, digest, target.id, recipe.publish.version, caller)
+        if before is None:
+            check_number(tx, target, recipe.publish.version)
+        return Planned(plan, target, digest, before)
 
     def _layer(self, tx: Connection, caller: Caller, reference: str, index: int) -> Version:
         pointer = f"/layers/{index}/adapter"
@@ -180,6 +198,14 @@ class Merging:
         if found.kind is Kind.MODEL:
             raise NotAnAdapter(reference, pointer)
         return found
+
+    def _pins(self, tx: Connection, caller: Caller, recipe: Recipe) -> list[ResolvedPin]:
+        pins = [self._pin(tx, caller, name, ref) for name, ref in recipe.conflicts.items()]
+        held: dict[UUID, ResolvedPin] = {}
+        for pin in pins:
+            if held.setdefault(pin.repository, pin) is not pin:
+                raise MalformedRequest("a repository is pinned twice", pointer=pin.pointer)
+        return pins
 
     def _pin(self, tx: Connection, caller: Caller, name: str, ref: str) -> ResolvedPin:
         pointer = "/conflicts/" + name.replace("~", "~0").replace("/", "~1")
@@ -193,19 +219,16 @@ class Merging:
         return ResolvedPin(found.repository_id, found.id, asked, pointer)
 
     def _target(self, tx: Connection, caller: Caller, recipe: Recipe) -> Repository | None:
-        """Where the result is to go: of the right kind, writable, and the number free or the newest version's own."""
+        """Where the result is to go: of the right kind, and writable with this token."""
         if recipe.publish is None:
             return None
+        if Scope.WRITE not in caller.scopes:
+            raise ScopeMissing(Scope.WRITE.value)
         target = finding.writable(tx, RepositoryName.parse(recipe.publish.repository), caller, "/publish/repository")
         if recipe.output.kind is OutputKind.MODEL and target.kind is not Kind.MODEL:
             raise ModelExpected(target.full_name, "/publish/repository")
         if recipe.output.kind is OutputKind.ADAPTER and target.kind is not Kind.ADAPTER:
             raise NotAnAdapter(target.full_name, "/publish/repository")
-        if recipe.publish.version is not None:
-            number = VersionNumber.parse(recipe.publish.version)
-            newest = versions.newest(tx, target.id)
-            if versions.is_taken(tx, target.id, number) and (newest is None or number != newest[0]):
-                raise VersionExists(f"{target.full_name}@{number}")
         return target
 
     def _base(self, tx: Connection, caller: Caller, resolution: Resolution, aliases: Mapping[str, str]) -> Version:
@@ -218,10 +241,13 @@ class Merging:
             canonical.name,
             *(name for name, target in aliases.items() if target.lower() == canonical.name.lower()),
         ]
-        for candidate in versions.models_of_base(tx, canonical, names, caller):
-            if is_revision(tx, candidate, canonical, caller):
-                return candidate
-        raise BaseNotStored(wanted.as_json())
+        candidates = versions.models_of_base(tx, canonical, names, caller)
+        if canonical.digest is None and canonical.revision not in {None, "main"}:
+            meant = versions_named(tx, {found.repository_id for found in candidates}, canonical.revision or "", caller)
+            candidates = [found for found in candidates if found.id in meant]
+        if not candidates:
+            raise BaseNotStored(wanted.as_json())
+        return candidates[0]
 
     def _costed(
         self,
@@ -256,14 +282,37 @@ class Merging:
         return found
 
     def _view(self, tx: Connection, caller: Caller, merge: Merge) -> MergeView:
-        published = None if merge.published is None else versions.get(tx, merge.published, caller)
-        is_readable = not merges.unreadable_inputs(tx, merge.id, caller)
-        return MergeView(merge, mask_for(tx, versions_in(merge.plan), caller), published, is_readable)
+        return self._views(tx, caller, [merge])[0]
+
+    def _views(self, tx: Connection, caller: Caller, found: Sequence[Merge]) -> list[MergeView]:
+        names = names_for(tx, {version for merge in found for version in versions_in(merge.plan)}, caller)
+        unreadable = merges.unreadable(tx, [merge.id for merge in found], caller)
+        published = {
+            version.id: version
+            for version in versions.get_many(tx, [merge.published for merge in found if merge.published], caller)
+        }
+        return [
+            MergeView(
+                merge,
+                Mask(*names),
+                published.get(merge.published) if merge.published else None,
+                merge.id not in unreadable,
+            )
+            for merge in found
+        ]
 
     def get(self, caller: Caller, id: UUID) -> MergeView:
         """Raises: NotFound, also for somebody else's merge."""
         with self.database.read() as tx:
             return self._view(tx, caller, self._own(tx, caller, id))
+
+    def state(self, caller: Caller, id: UUID) -> tuple[MergeState, Progress]:
+        """How far a merge is, for those who watch. Raises: NotFound."""
+        with self.database.read() as tx:
+            found = merges.state_of(tx, id, caller)
+            if found is None:
+                raise NotFound(f"merge {id}")
+            return found
 
     def list_merges(
         self, caller: Caller, state: MergeState | None, after: tuple[datetime, UUID] | None, limit: int
@@ -271,7 +320,7 @@ class Merging:
         """The caller's own, newest first."""
         with self.database.read() as tx:
             found = merges.list_merges(tx, caller, None if state is None else state.value, after, limit)
-            return [self._view(tx, caller, merge) for merge in found]
+            return self._views(tx, caller, found)
 
     def cancel(self, caller: Caller, id: UUID) -> None:
         """Withdraw a request; the execution stops when none is left. What has ended stays as it ended.
@@ -317,6 +366,8 @@ def versions_in(plan: Plan) -> Iterable[UUID]:
         yield from (substitution.replaced, substitution.replacement, *substitution.because)
     for warning in plan.warnings:
         yield from warning.versions
+    for _, pin in plan.pins:
+        yield pin
     if plan.base is not None:
         yield plan.base.version
 
@@ -326,13 +377,25 @@ def weights_of(facts: Adapter | Checkpoint, files: Iterable[File]) -> tuple[Weig
     return tuple(WeightFile(file.path, file.digest, file.size_bytes) for file in files if file.path in paths)
 
 
-def is_revision(tx: Connection, candidate: Version, base: BaseModel, caller: Caller) -> bool:
-    """Whether a stored model is the revision that a base names: by number, commit or alias; none, or `main`, is any."""
-    if base.digest is not None or base.revision in {None, "main"}:
-        return True
+def versions_named(tx: Connection, repositories: Iterable[UUID], revision: str, caller: Caller) -> set[UUID]:
+    """What a base's revision names in each of the repositories: a number, a commit or an alias."""
     try:
-        selector = Selector.parse(base.revision or "")
+        selector = Selector.parse(revision)
     except InvalidReference:
-        return False
-    found = versions.find(tx, candidate.repository_id, selector, caller)
-    return found is not None and found.id == candidate.id
+        return set()
+    found = (versions.find(tx, repository, selector, caller) for repository in repositories)
+    return {version.id for version in found if version is not None}
+
+
+def check_number(tx: Connection, target: Repository, version: str | None) -> None:
+    """The number of a publication is free, or the newest version's own, which the result may turn out to be.
+
+    Raises: VersionExists.
+    """
+    if version is None:
+        return
+    number = VersionNumber.parse(version)
+    newest = versions.newest(tx, target.id)
+    is_newest = newest is not None and newest[0] == number and not versions.is_deleted(tx, newest[2])
+    if versions.is_taken(tx, target.id, number) and not is_newest:
+        raise VersionExists(f"{target.full_name}@{number}")

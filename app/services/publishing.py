@@ -319,7 +319,8 @@ class Publishing:
         parents = [
             catalogue[edge.parent]
             for edge in draft.edges
-            if edge.relation in {Relation.BUILDS_ON, Relation.INITIALIZED_FROM}
+            # a hidden one is refused later, and until then nothing is told of it
+            if edge.relation in {Relation.BUILDS_ON, Relation.INITIALIZED_FROM} and catalogue[edge.parent].is_readable
         ]
         inherited = next((parent.base_model for parent in parents if parent.base_model is not None), None)
         configured = draft.content.configured_base

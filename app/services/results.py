@@ -25,6 +25,9 @@ def publish_waiting(tx: Connection, publishing: Publishing, execution: UUID, req
     if not waiting:
         return
     result = merges.result_of(tx, execution)
+    # in one order for everybody: two executions that publish to the same repositories do not wait for each other
+    for repository in sorted({publication.repository for publication in waiting}):
+        repositories.lock(tx, repository)
     for publication in waiting:
         try:
             with tx.begin_nested():
@@ -45,7 +48,7 @@ def publish_result(tx: Connection, publishing: Publishing, publication: Publicat
         raise Deleted(repository.full_name)
     if not caller.may_write(repository.namespace_id):
         raise Forbidden("write to", repository.full_name)
-    if merges.unreadable_inputs(tx, publication.request, caller):
+    if merges.unreadable(tx, [publication.request], caller):
         raise NotFound("a version that went into the result")
     repositories.lock(tx, repository.id)
     number = None if publication.version is None else VersionNumber.parse(publication.version)

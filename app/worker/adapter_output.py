@@ -33,7 +33,6 @@ class Summed:
 def write_adapter(
     plan: Plan,
     stacks: Sequence[ModuleStack],
-    task_type: str | None,
     store: ByteStore,
     device: torch.device,
     meter: Meter,
@@ -63,7 +62,7 @@ def write_adapter(
     with store.stage() as staged:
         write_tensors(staged, entries, parts_of(results, meter))
         weights = WeightFile("adapter_model.safetensors", staged.place(), staged.size_bytes)
-    config = adapter_config([stack.module for stack in stacks], ranks, plan.base_model, task_type)
+    config = adapter_config([stack.module for stack in stacks], ranks, plan.base_model, plan.task_type)
     report |= {"modules": len(stacks), "rank": {"min": min(ranks.values()), "max": max(ranks.values())}}
     return [place_file(store, "adapter_config.json", config), weights], report
 

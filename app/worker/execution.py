@@ -56,10 +56,8 @@ def execute(
     started_at = time.monotonic()
     stacks = stacks_of(plan, members, store)
     if plan.output.kind is OutputKind.ADAPTER:
-        task_types = {members[member.version].adapter.task_type for member in plan.members}
-        task_type = task_types.pop() if len(task_types) == 1 else None
         meter = Meter(progress, len(stacks), "modules")
-        files, values = write_adapter(plan, stacks, task_type, store, torch.device(device), meter)
+        files, values = write_adapter(plan, stacks, store, torch.device(device), meter)
     elif base is None:
         raise BaseNotStored(None if plan.base_model is None else plan.base_model.as_json())
     else:

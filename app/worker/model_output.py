@@ -119,7 +119,7 @@ def targets_of(plan: Plan, stacks: Sequence[ModuleStack], base: BaseFiles) -> li
         dtype = fact.dtype if asked is None or fact.dtype not in torch_dtypes else asked
         targets.append((path, Target(digests[path], fact, Entry(fact.name, dtype, fact.shape), stack)))
     for stack in remaining.values():
-        raise ModuleNotInBase(stack.parts[0].reference, stack.name, f"it has no tensor {stack.name}.weight")
+        raise ModuleNotInBase(stack.parts[0].member, stack.name, f"it has no tensor {stack.name}.weight")
     targets.sort(key=lambda placed: (-size_of_dtype[placed[1].entry.dtype], placed[0], placed[1].fact.start))
     return [target for _, target in targets]
 
@@ -129,16 +129,16 @@ def check_fit(stack: ModuleStack, fact: TensorFact, checkpoint: Checkpoint) -> N
     first = stack.parts[0]
     for part in stack.parts:
         if part.module.is_transposed != first.module.is_transposed:
-            raise UnsupportedFeature("fan_in_fan_out in some of the adapters", part.reference, stack.name)
+            raise UnsupportedFeature("fan_in_fan_out in some of the adapters", part.member, stack.name)
     expected = stack.shape[::-1] if first.module.is_transposed else stack.shape
     if fact.shape != expected:
-        raise ModuleNotInBase(first.reference, stack.name, f"the base has {list(fact.shape)}, not {list(expected)}")
+        raise ModuleNotInBase(first.member, stack.name, f"the base has {list(fact.shape)}, not {list(expected)}")
     if fact.dtype not in torch_dtypes:
-        raise UnsupportedFeature(f"a base weight of dtype {fact.dtype}", first.reference, stack.name)
+        raise UnsupportedFeature(f"a base weight of dtype {fact.dtype}", first.member, stack.name)
     is_embedding = first.module.kind is ModuleKind.EMBEDDING or stack.name.rpartition(".")[2] == "lm_head"
     if is_embedding and checkpoint.tie_word_embeddings:
         # one tensor would be changed in two places, and only one of them was trained that way
-        raise UnsupportedFeature("an embedding that the base shares with its output layer", first.reference, stack.name)
+        raise UnsupportedFeature("an embedding that the base shares with its output layer", first.member, stack.name)
 
 
 def shards_of(targets: Sequence[Target], max_shard_bytes: int) -> list[list[Target]]:

@@ -29,7 +29,8 @@ class MemberFiles:
 class Part:
     """What one member does to one module."""
 
-    reference: str
+    member: Digest
+    """The member's content digest: what an error calls it, since every reader of the merge knows it by another name."""
     module: Module
     gain: float
     """The member's weight · the module's scaling."""
@@ -85,14 +86,14 @@ def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -
             continue
         adapter, weights = files[member.version].adapter, files[member.version].weights
         if adapter.unsupported:
-            raise UnsupportedFeature(adapter.unsupported[0], member.reference)
+            raise UnsupportedFeature(adapter.unsupported[0], member.content_digest)
         facts = read_facts(store, weights)
         for module in adapter.modules:
             if module.kind is ModuleKind.CONV2D:
-                raise UnsupportedFeature("conv2d", member.reference, module.name)
+                raise UnsupportedFeature("conv2d", member.content_digest, module.name)
             parts.setdefault(module.name, []).append(
                 Part(
-                    reference=member.reference,
+                    member=member.content_digest,
                     module=module,
                     gain=member.weight * module.scaling,
                     digest=weights.digest,
@@ -112,9 +113,9 @@ def check_agreement(name: str, parts: Sequence[Part]) -> None:
         expected = (first.module.out_features, first.module.in_features)
         found = (part.module.out_features, part.module.in_features)
         if found != expected:
-            raise ShapeMismatch(name, expected, found, first.reference)
+            raise ShapeMismatch(name, expected, found, first.member)
         if part.module.kind is not first.module.kind:
-            raise UnsupportedFeature(f"{part.module.kind} over {first.module.kind}", part.reference, name)
+            raise UnsupportedFeature(f"{part.module.kind} over {first.module.kind}", part.member, name)
 
 
 def batches(stacks: Sequence[ModuleStack], limit_bytes: int) -> Iterator[list[ModuleStack]]:

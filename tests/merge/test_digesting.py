@@ -79,27 +79,33 @@ def test_method_kernel_and_device_count(world: World) -> None:
     assert len(digests) == 4
 
 
-def test_the_base_counts_by_digest_else_by_name_and_revision(world: World) -> None:
+def test_the_base_counts_with_all_that_the_result_says_of_it(world: World) -> None:
     plain = planned(world, "bob/dialogue@1.0.0")
     known = BaseModel("org/base", digest="sha256:" + "1" * 64)
+    bases = [
+        None,
+        known,
+        replace(known, name="other/name"),
+        some_base,
+        replace(some_base, name="org/other"),
+        replace(some_base, revision="b"),
+    ]
+    assert len({digest(replace(plain, base_model=base)) for base in bases}) == len(bases)
 
-    def with_base(base: BaseModel | None) -> str:
-        return digest(replace(plain, base_model=base))
 
-    assert with_base(known) == with_base(replace(known, name="other/name"))
-    assert with_base(some_base) == with_base(replace(some_base, name="ORG/Base"))
-    distinct = [None, known, some_base, replace(some_base, name="org/other"), replace(some_base, revision="b")]
-    assert len({with_base(base) for base in distinct}) == len(distinct)
+def test_what_the_adapters_are_for_counts(world: World) -> None:
+    plain = planned(world, "bob/dialogue@1.0.0")
+    assert digest(plain) != digest(replace(plain, task_type="SEQ_CLS"))
 
 
-def test_the_stored_base_of_a_model_counts_by_its_content(world: World) -> None:
+def test_the_stored_base_of_a_model_counts_by_all_of_its_files(world: World) -> None:
     plain = planned(world, "bob/dialogue@1.0.0")
     first, second = (world.versions[it] for it in ("bob/dialogue@1.0.0", "carol/reasoning@1.0.0"))
-    parts = [BasePart(it.id, it.reference, it.digest, it.content_digest) for it in (first, second)]
-    renamed = replace(parts[0], reference="moved/here@1.0.0", digest=second.digest)
-    digests = [digest(replace(plain, base=part)) for part in (*parts, renamed)]
-    assert digests[0] != digests[1]
-    assert digests[0] == digests[2]
+    part = BasePart(first.id, first.reference, first.digest, first.content_digest)
+    other_tokenizer = replace(part, digest=second.digest)
+    renamed = replace(part, reference="moved/here@1.0.0")
+    assert digest(replace(plain, base=part)) != digest(replace(plain, base=other_tokenizer))
+    assert digest(replace(plain, base=part)) == digest(replace(plain, base=renamed))
 
 
 def test_where_it_is_published_and_what_was_warned_of_change_nothing(world: World) -> None:
