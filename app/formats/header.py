@@ -17,7 +17,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from app.domain.adapter import TensorFact
-from app.formats.json_text import JsonFault, JsonRefused, parse_json
+from app.formats.json_text import JsonFault, JsonRefused, holds_nul, parse_json
 
 length_bytes = 8
 largest_header_bytes = 8 << 20
@@ -145,8 +145,7 @@ reason_of_fault = {
 def read_metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise HeaderRefused(Reason.BAD_METADATA, "__metadata__ is not a map of strings to strings")
-    if any("\0" in text for pair in value.items() for text in pair):
-        # C strings end there, and no Postgres text can hold it
+    if holds_nul(value):
         raise HeaderRefused(Reason.BAD_METADATA, "__metadata__ holds the character U+0000")
     return value
 

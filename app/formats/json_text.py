@@ -95,7 +95,21 @@ def read_object(data: bytes, path: str, limit_bytes: int) -> dict[str, Any]:
         raise InvalidConfig(path, error.detail) from error
     if not isinstance(value, dict):
         raise InvalidConfig(path, "not a JSON object")
+    if holds_nul(value):
+        raise InvalidConfig(path, "a string holds the character U+0000")
     return value
+
+
+def holds_nul(value: Any) -> bool:
+    """Whether a string in the value, or a key, holds U+0000: no Postgres text can, and C's end there.
+
+    The value is not nested deeper than `parse_json` lets pass.
+    """
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(holds_nul(key) or holds_nul(entry) for key, entry in value.items())
+    return isinstance(value, list) and any(holds_nul(entry) for entry in value)
 
 
 def check_values(value: Any, depth: int) -> None:
