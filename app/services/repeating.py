@@ -8,7 +8,7 @@ from app.lineage import idempotency
 from app.lineage.engine import Database
 from app.lineage.idempotency import KeptAnswer
 
-abandoned_after = timedelta(seconds=5)
+abandoned_after = timedelta(seconds=2)
 """A first request that has not been answered for so long has most likely died with its server; the same request may begin
 again. Nothing is made twice if it lives: `idempotency.made` lets them in one after the other."""
 
