@@ -113,7 +113,7 @@ def create_organization(body: OrganizationBody, services: ServicesDep, caller: W
 
 @router.get("/organizations/{name}")
 def get_organization(name: str, services: ServicesDep, caller: Reader) -> OrganizationAnswer:
-    """An organisation and its members, for its members."""
+    """An organisation; its members are told to members only, to others the list is empty."""
     return OrganizationAnswer.of(services.accounts.organization(caller, name))
 
 

@@ -32,7 +32,7 @@ class NewRepositoryBody(Body):
     license: Line | None = None
     tags: Tags = []
     visibility: Visibility | None = None
-    derivatives: Derivatives = Derivatives.INHERIT
+    derivatives: Derivatives | None = Field(None, description="`inherit` unless said otherwise")
 
 
 class RepositoryChangeBody(Body):

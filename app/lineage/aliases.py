@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from app.domain.caller import Caller
 from app.domain.names import key_of
@@ -74,14 +75,28 @@ def list_aliases(tx: Connection, repository: UUID, caller: Caller, after: str | 
 def history(
     tx: Connection, repository: UUID, name: str, caller: Caller, before: int | None, limit: int
 ) -> list[tuple[int, AliasRecord]]:
-    """Every move of an alias that the caller may see, newest first, with the event's id."""
+    """Every move of an alias that the caller may see, newest first, with the event's id.
+
+    A move is seen by whoever may read the version that it led to, a removal by whoever may read the one that it left.
+    """
     a, v, r, n = t.AliasEvent, t.Version, t.Repository, t.Namespace
+    earlier = aliased(a)
+    left = (
+        select(earlier.version_id)
+        .where(earlier.repository_id == a.repository_id, earlier.key == a.key, earlier.id < a.id)
+        .order_by(earlier.id.desc())
+        .limit(1)
+        .correlate(a)
+        .scalar_subquery()
+    )
+    removed = a.version_id.is_(None).label("removed")
     statement = (
-        select(a.id, v.major, v.minor, v.patch, v.digest, n.name.label("moved_by"), a.moved_at)
-        .outerjoin(v, v.id == a.version_id)
+        select(a.id, v.major, v.minor, v.patch, v.digest, removed, n.name.label("moved_by"), a.moved_at)
+        .select_from(a)
+        .join(v, v.id == func.coalesce(a.version_id, left))
         .join(r, r.id == a.repository_id)
         .join(n, n.id == a.moved_by)
-        .where(a.repository_id == repository, a.key == key_of(name), v.id.is_(None) | can_read_version(caller))
+        .where(a.repository_id == repository, a.key == key_of(name), can_read_version(caller))
         .order_by(a.id.desc())
         .limit(limit)
     )
@@ -92,8 +107,8 @@ def history(
             row.id,
             AliasRecord(
                 name,
-                None if row.major is None else VersionNumber(row.major, row.minor, row.patch),
-                row.digest,
+                None if row.removed else VersionNumber(row.major, row.minor, row.patch),
+                None if row.removed else row.digest,
                 row.moved_by,
                 row.moved_at,
             ),

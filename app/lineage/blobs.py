@@ -35,7 +35,8 @@ class UploadRecord:
 
 def record(tx: Connection, digest: Digest, size_bytes: int, inspection: dict[str, Any]) -> None:
     """The bytes are in the store. Known bytes leave the row as it is: equal bytes are inspected equally."""
-    statement = insert(t.Blob).values(digest=digest, size_bytes=size_bytes, inspection=inspection)
+    values = {"size_bytes": size_bytes, "kind": inspection["kind"], "inspection": inspection}
+    statement = insert(t.Blob).values(digest=digest, **values)
     tx.execute(statement.on_conflict_do_nothing(index_elements=["digest"]))
 
 

@@ -137,6 +137,8 @@ class Blob(Base):
     __tablename__ = "blobs"
     digest: Mapped[str] = mapped_column(primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    """The inspection's, beside it: a list of files need not read the whole of each."""
     inspection: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -253,7 +253,7 @@ def with_details(tx: Connection, rows: Sequence[Row[Any]], caller: Caller) -> li
 def files_of(tx: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[File, ...]]:
     v, e, b = t.Version, t.TreeEntry, t.Blob
     statement = (
-        select(v.id, e.path, e.digest, b.size_bytes, b.inspection["kind"].astext.label("kind"))
+        select(v.id, e.path, e.digest, b.size_bytes, b.kind)
         .join(t.Commit, t.Commit.id == v.commit_id)
         .join(e, e.tree == t.Commit.tree)
         .join(b, b.digest == e.digest)

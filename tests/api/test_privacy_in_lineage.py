@@ -203,9 +203,9 @@ def test_roles_in_an_organisation_say_who_reads_writes_and_owns(registry: Regist
         assert user.get(f"{root}/versions/1.0.0").status_code == read, user.name
         assert user.patch(root, {"description": user.name}).status_code == write, user.name
         assert user.patch(root, {"visibility": "private"}).status_code == own, user.name
-        assert user.get("/organizations/lab").status_code == read, user.name
+        assert bool(done(user.get("/organizations/lab"))["members"]) == (read == 200), user.name
         answer = user.patch("/organizations/lab", {"members": [{"user": "wim", "role": "writer"}]})
-        assert answer.status_code == own, user.name
+        assert answer.status_code == (200 if own == 200 else 403), user.name
         made = user.post("/repositories", {"namespace": "lab", "name": f"of-{user.name}"})
         assert made.status_code == (201 if write == 200 else 403), user.name
     assert wim.delete(f"{root}/versions/1.0.0").status_code == 204
