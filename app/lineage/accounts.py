@@ -50,8 +50,13 @@ def find_namespace(tx: Connection, name: str) -> Namespace | None:
     return Namespace(row.id, row.name, row.kind, row.is_admin, row.created_at, row.deleted_at)
 
 
-def lock_namespace(tx: Connection, id: UUID) -> None:
-    tx.execute(select(t.Namespace.id).where(t.Namespace.id == id).with_for_update())
+def lock_namespace(tx: Connection, id: UUID) -> bool:
+    """One change at a time of who owns a namespace and of which names are in it; before any lock of a repository.
+
+    False if it was deleted, as it may have been while the lock was waited for.
+    """
+    living = select(t.Namespace.id).where(t.Namespace.id == id, t.Namespace.deleted_at.is_(None))
+    return tx.execute(living.with_for_update(key_share=True)).first() is not None
 
 
 def delete_namespace(tx: Connection, id: UUID) -> None:

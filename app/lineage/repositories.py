@@ -139,9 +139,15 @@ def drop_redirect(tx: Connection, namespace: UUID, name: str, repository: UUID) 
     return bool(tx.execute(statement).rowcount)
 
 
-def lock(tx: Connection, id: UUID) -> None:
-    """One publisher at a time in a repository: numbers, refs and aliases move under this lock."""
-    tx.execute(select(t.Repository.id).where(t.Repository.id == id).with_for_update())
+def lock(tx: Connection, id: UUID, *, to_move: bool = False) -> Repository:
+    """One writer at a time in a repository: numbers, refs and aliases move under this lock. The answer is the repository as
+    it is under the lock; what was read of it before may have changed while the lock was waited for.
+
+    Whoever locks a namespace too locks that first.
+    """
+    # rows that refer to the repository may be written meanwhile, unless the name that they find it by changes
+    tx.execute(select(t.Repository.id).where(t.Repository.id == id).with_for_update(key_share=not to_move))
+    return get(tx, id)
 
 
 def as_pattern(text: str) -> str:
@@ -234,4 +240,5 @@ def remove_base_model_alias(tx: Connection, name: str) -> bool:
 
 
 def mark_deleted(tx: Connection, id: UUID) -> None:
+    """Under its lock."""
     tx.execute(update(t.Repository).where(t.Repository.id == id).values(deleted_at=func.now(), updated_at=func.now()))

@@ -141,18 +141,19 @@ class Accounts:
             raise LastOwner(organization.name)
         return Organization(organization, members)
 
-    def _organization(self, tx: Connection, caller: Caller, name: str) -> Namespace:
-        """An organisation that the caller is a member of; to others it is not there."""
+    def _organization(self, tx: Connection, name: str) -> Namespace:
+        """Names of users and organisations are no secret among signed-in users."""
         found = accounts.find_namespace(tx, name)
-        if found is None or found.kind != "organization" or not (caller.is_admin or found.id in caller.roles):
+        if found is None or found.kind != "organization":
             raise NotFound(name)
         return found
 
     def organization(self, caller: Caller, name: str) -> Organization:
-        """Raises: NotFound."""
+        """Its members are told to members. Raises: NotFound."""
         with self.database.read() as tx:
-            found = self._organization(tx, caller, name)
-            return Organization(found, tuple(accounts.members(tx, found.id)))
+            found = self._organization(tx, name)
+            is_member = caller.is_admin or found.id in caller.roles
+            return Organization(found, tuple(accounts.members(tx, found.id)) if is_member else ())
 
     def change_members(
         self, caller: Caller, name: str, members: Sequence[tuple[str, MemberRole | None]]
@@ -162,10 +163,11 @@ class Accounts:
         Raises: NotFound, Forbidden, LastOwner.
         """
         with self.database.begin() as tx:
-            found = self._organization(tx, caller, name)
+            found = self._organization(tx, name)
             if not caller.may_own(found.id):
                 raise Forbidden("manage", found.name)
-            accounts.lock_namespace(tx, found.id)
+            if not accounts.lock_namespace(tx, found.id):
+                raise NotFound(found.name)
             for index, (user, role) in enumerate(members):
                 member = self._user(tx, user, f"/members/{index}/user")
                 if role is None:
@@ -179,10 +181,11 @@ class Accounts:
     def delete_organization(self, caller: Caller, name: str) -> None:
         """The name stays taken. Raises: NotFound, Forbidden, NotEmpty."""
         with self.database.begin() as tx:
-            found = self._organization(tx, caller, name)
+            found = self._organization(tx, name)
             if not caller.may_own(found.id):
                 raise Forbidden("delete", found.name)
-            accounts.lock_namespace(tx, found.id)
+            if not accounts.lock_namespace(tx, found.id):
+                raise NotFound(found.name)
             held = accounts.count_repositories(tx, found.id)
             if held:
                 raise NotEmpty(found.name, held)

@@ -5,7 +5,7 @@ from app.domain.names import RepositoryName, check_alias
 from app.domain.reference import Selector
 from app.domain.version import Version
 from app.errors import NotFound
-from app.lineage import aliases, audit, repositories
+from app.lineage import aliases, audit
 from app.lineage.aliases import AliasRecord
 from app.lineage.engine import Database
 from app.services import finding
@@ -19,8 +19,7 @@ class Aliasing:
         """Raises: InvalidName, InvalidReference, NotFound, Deleted, Forbidden."""
         check_alias(alias)
         with self.database.begin() as tx:
-            holder = finding.writable(tx, name, caller)
-            repositories.lock(tx, holder.id)
+            holder = finding.locked(tx, finding.writable(tx, name, caller), caller)
             # a full reference to this repository will do, too
             own, at, selector = ref.partition("@")
             ref = selector if at and own.lower() == holder.full_name.lower() else ref
@@ -39,8 +38,7 @@ class Aliasing:
     def remove(self, caller: Caller, name: RepositoryName, alias: str) -> None:
         """Raises: NotFound, Deleted, Forbidden."""
         with self.database.begin() as tx:
-            holder = finding.writable(tx, name, caller)
-            repositories.lock(tx, holder.id)
+            holder = finding.locked(tx, finding.writable(tx, name, caller), caller)
             if not aliases.remove(tx, holder.id, alias, caller.user):
                 raise NotFound(f"{name}@{alias}")
             audit.record(tx, caller, "alias.removed", f"{holder.full_name}@{alias}", namespace=holder.namespace_id)

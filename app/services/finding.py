@@ -29,12 +29,17 @@ def writable(tx: Connection, name: RepositoryName, caller: Caller, pointer: str 
     return found
 
 
-def owned(tx: Connection, name: RepositoryName, caller: Caller) -> Repository:
-    """A living repository that the caller owns. Raises: NotFound, Deleted, Forbidden."""
-    found = repository(tx, name, caller)
-    if not caller.may_own(found.namespace_id):
-        raise Forbidden("own", found.full_name)
-    return found
+def locked(tx: Connection, known: Repository, caller: Caller, *, to_move: bool = False) -> Repository:
+    """A repository that the caller may write to, as it is once nobody else can change it until the transaction ends.
+
+    Raises: Deleted, Forbidden, if it was deleted or moved away from the caller since it was found.
+    """
+    held = repositories.lock(tx, known.id, to_move=to_move)
+    if held.deleted_at is not None:
+        raise Deleted(known.full_name, deleted_at=held.deleted_at.isoformat(), kind=held.kind.value)
+    if not caller.may_write(held.namespace_id):
+        raise Forbidden("write to", known.full_name)
+    return held
 
 
 def version(tx: Connection, name: RepositoryName, selector: Selector, text: str, caller: Caller) -> Version:
@@ -43,11 +48,24 @@ def version(tx: Connection, name: RepositoryName, selector: Selector, text: str,
 
 
 def tombstone_or_version(
-    tx: Connection, name: RepositoryName, selector: Selector, text: str, caller: Caller, pointer: str | None = None
+    tx: Connection,
+    name: RepositoryName,
+    selector: Selector,
+    text: str,
+    caller: Caller,
+    pointer: str | None = None,
+    *,
+    to_delete: bool = False,
 ) -> Version:
-    """A version, deleted or not, of a repository that lives. Raises: NotFound, Deleted (the repository)."""
+    """A version, deleted or not, of a repository that lives; `to_delete`: those who may write it find it whatever it holds.
+
+    Raises: NotFound, Deleted (the repository).
+    """
     holder = repositories.find(tx, name, caller)
-    found = None if holder is None else versions.find(tx, holder.id, selector, caller)
+    found = None
+    if holder is not None:
+        is_writer = to_delete and caller.may_write(holder.namespace_id)
+        found = versions.find(tx, holder.id, selector, caller, to_delete=is_writer)
     if holder is None or found is None:
         # a deleted repository is told of only where its version would have been
         if holder is not None and holder.deleted_at is not None:

@@ -21,6 +21,7 @@ from app.domain.repository import Repository
 from app.domain.version import Version
 from app.errors import (
     BaseModelMismatch,
+    InvalidPath,
     MalformedRequest,
     ModelExpected,
     NotAnAdapter,
@@ -169,6 +170,12 @@ class Publishing:
             if other is not None:
                 raise MalformedRequest(f"{path!r} and {other!r} are one file on some systems", pointer="/files")
             folded[path.casefold()] = path
+        for path in paths:
+            parts = path.casefold().split("/")
+            for length in range(1, len(parts)):
+                file = folded.get("/".join(parts[:length]))
+                if file is not None:
+                    raise InvalidPath(path, f"{file!r} is a file, and no folder beside it can have its name")
 
     def _write_new(
         self,
@@ -235,9 +242,10 @@ class Publishing:
     ) -> Version:
         """Number a draft and write all of it: tree, commit, version, edges, ref, audit event.
 
-        Raises: VersionExists, ShapeMismatch, and the RefusedPlan that a plan of this version alone would meet.
+        Raises: Deleted and Forbidden if the repository is no longer what it was, VersionExists, ShapeMismatch, and the
+        RefusedPlan that a plan of this version alone would meet.
         """
-        repositories.lock(tx, repository.id)
+        repository = finding.locked(tx, repository, caller)
         catalogue = graph.catalogue(tx, [edge.parent for edge in draft.edges], caller)
         aliases = repositories.base_model_aliases(tx)
         base_model = self._base(repository, draft, catalogue, aliases)

@@ -17,7 +17,7 @@ from app.domain.reference import Selector
 from app.domain.version import File, Version
 from app.errors import BlobDamaged, Forbidden, NotFound
 from app.lineage import audit, repositories, versions
-from app.lineage.engine import Database
+from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import finding
 
@@ -79,15 +79,22 @@ class Reading:
         Raises: InvalidReference, NotFound, Deleted (the repository), Forbidden.
         """
         with self.database.begin() as tx:
-            found = finding.tombstone_or_version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
-            if not caller.may_write(found.namespace_id):
-                raise Forbidden("delete", found.reference)
-            repositories.lock(tx, found.repository_id)
+            repositories.lock(tx, self._deletable(tx, caller, name, ref).repository_id)
+            # again: it may have been deleted or moved while the lock was waited for
+            found = self._deletable(tx, caller, name, ref)
             if found.state is not VersionState.DELETED:
                 versions.mark_deleted(tx, found.id, caller.user)
                 audit.record(
                     tx, caller, "version.deleted", found.reference, namespace=found.namespace_id, digest=found.digest
                 )
+
+    def _deletable(self, tx: Connection, caller: Caller, name: RepositoryName, ref: str) -> Version:
+        """A version, deleted or not, that the caller may delete."""
+        text = f"{name}@{ref}"
+        found = finding.tombstone_or_version(tx, name, Selector.parse(ref), text, caller, to_delete=True)
+        if not caller.may_write(found.namespace_id):
+            raise Forbidden("delete", found.reference)
+        return found
 
     def lookup(self, caller: Caller, text: str) -> list[tuple[Version, str]]:
         """The readable versions that hold a file with this sha256, oldest first, with its path in each.

@@ -10,7 +10,7 @@ from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
 from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, check_name, key_of
-from app.domain.repository import Derivatives, Repository, Visibility
+from app.domain.repository import Derivatives, Namespace, Repository, Visibility
 from app.errors import Forbidden, NameExists, NameTaken, NotFound, UnsupportedFeature
 from app.lineage import accounts, audit, repositories
 from app.lineage.codec import dump_base
@@ -27,7 +27,9 @@ class NewRepository:
     license: str | None = None
     tags: tuple[str, ...] = ()
     visibility: Visibility | None = None
-    derivatives: Derivatives = Derivatives.INHERIT
+    """None: the default of this registry, or of a repository that is opened again, what it was."""
+    derivatives: Derivatives | None = None
+    """None: `inherit`, or what it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,12 @@ class Registering:
                 raise NotFound(new.name.namespace, "/namespace")
             if not caller.may_write(namespace.id):
                 raise self._refusal(tx, caller, new.name, namespace.name)
+            if not accounts.lock_namespace(tx, namespace.id):
+                raise NotFound(new.name.namespace, "/namespace")
             values = {
                 "kind": new.kind.value,
                 "visibility": (new.visibility or self.default_visibility).value,
-                "derivatives": new.derivatives.value,
+                "derivatives": (new.derivatives or Derivatives.INHERIT).value,
                 "base_model": dump_base(new.base_model),
                 "description": new.description,
                 "license": new.license,
@@ -83,10 +87,25 @@ class Registering:
                 raise NameTaken(str(new.name))
             if repositories.get(tx, id).kind is not new.kind:
                 raise NameExists(str(new.name))
-            del values["kind"], values["created_by"]
+            # a default must not open what was private when it was deleted
+            kept = {"kind", "created_by"} | {
+                field for field in ("visibility", "derivatives") if getattr(new, field) is None
+            }
+            values = {field: value for field, value in values.items() if field not in kept}
             repositories.change(tx, id, {**values, "deleted_at": None})
-            audit.record(tx, caller, "repository.reopened", str(new.name), namespace=namespace.id, repository=str(id))
-            return repositories.get(tx, id)
+            opened = repositories.get(tx, id)
+            audit.record(
+                tx,
+                caller,
+                "repository.reopened",
+                opened.full_name,
+                namespace=namespace.id,
+                repository=str(id),
+                fields=sorted(values),
+                visibility=opened.visibility.value,
+                derivatives=opened.derivatives.value,
+            )
+            return opened
 
     def _refusal(self, tx: Connection, caller: Caller, name: RepositoryName, namespace: str) -> Forbidden | NameTaken:
         """To those who could read a deleted repository its name is taken; everybody else only lacks the right."""
@@ -143,26 +162,30 @@ class Registering:
         with self.database.begin() as tx:
             found = finding.writable(tx, name, caller)
             moves = change.namespace is not None or change.name is not None
+            target = self._target(tx, caller, change.namespace or found.namespace) if moves else None
+            found = finding.locked(tx, found, caller, to_move=moves)
             if (moves or {"visibility", "derivatives"} & set(change.values)) and not caller.may_own(found.namespace_id):
                 raise Forbidden("own", found.full_name)
-            repositories.lock(tx, found.id)
             if change.values:
                 repositories.change(tx, found.id, change.values)
-            if moves:
-                self._move(tx, caller, found, change.namespace or found.namespace, change.name or found.name)
+            if target is not None:
+                self._move(tx, found, target, check_name(change.name or found.name))
             changed = repositories.get(tx, found.id)
             fields = sorted(change.values)
             details = {"fields": fields, "from": found.full_name} if moves else {"fields": fields}
             audit.record(tx, caller, "repository.changed", changed.full_name, namespace=changed.namespace_id, **details)
             return changed
 
-    def _move(self, tx: Connection, caller: Caller, found: Repository, namespace: str, name: str) -> None:
-        target = accounts.find_namespace(tx, namespace)
-        if target is None:
-            raise NotFound(namespace, "/namespace")
-        if not caller.may_own(target.id):
+    def _target(self, tx: Connection, caller: Caller, name: str) -> Namespace:
+        """The namespace that a repository is to stand in, locked."""
+        target = accounts.find_namespace(tx, name)
+        if target is not None and not caller.may_own(target.id):
             raise Forbidden("own", target.name)
-        check_name(name)
+        if target is None or not accounts.lock_namespace(tx, target.id):
+            raise NotFound(name, "/namespace")
+        return target
+
+    def _move(self, tx: Connection, found: Repository, target: Namespace, name: str) -> None:
         same_place = (target.id, key_of(name)) == (found.namespace_id, key_of(found.name))
         if not same_place:
             # back to a name of its own, which its redirect holds
@@ -180,11 +203,12 @@ class Registering:
             found = repositories.find(tx, name, caller)
             if found is None:
                 raise NotFound(str(name))
-            if not caller.may_own(found.namespace_id):
+            held = repositories.lock(tx, found.id)
+            if not caller.may_own(held.namespace_id):
                 raise Forbidden("delete", found.full_name)
-            if found.deleted_at is None:
-                repositories.mark_deleted(tx, found.id)
-                audit.record(tx, caller, "repository.deleted", found.full_name, namespace=found.namespace_id)
+            if held.deleted_at is None:
+                repositories.mark_deleted(tx, held.id)
+                audit.record(tx, caller, "repository.deleted", held.full_name, namespace=held.namespace_id)
 
     def base_model_aliases(self) -> list[tuple[str, str, datetime]]:
         """(name, canonical name, when), by name."""
