@@ -16,6 +16,8 @@ from app.assembly import Services
 
 log = structlog.get_logger("app.requests")
 
+known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""As a metric's label; a client may send any word for a method, and each label is kept for ever."""
 request_id_pattern = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 description = """
@@ -105,7 +107,8 @@ class Observed:
         finally:
             took = time.monotonic() - began
             route = getattr(scope.get("route"), "path", "unknown")
-            health.requests.labels(scope["method"], route, str(status)).inc()
+            method = scope["method"] if scope["method"] in known_methods else "other"
+            health.requests.labels(method, route, str(status)).inc()
             health.seconds.labels(route).observe(took)
             level = logging.INFO if status < 500 else logging.ERROR
             log.log(

@@ -1,6 +1,7 @@
 """Who may call a route: every route declares a policy, and one without fails the build."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,13 +11,13 @@ from fastapi.security.utils import get_authorization_scheme_param
 from app.api.problems import request_id_of
 from app.assembly import Services
 from app.domain.caller import Caller, Scope
-from app.errors import InvalidToken, ScopeMissing, Unauthenticated
+from app.errors import Forbidden, InvalidToken, ScopeMissing, Unauthenticated
 
 bearer = HTTPBearer(auto_error=False, bearerFormat="glu_…", description="A token of this registry")
 """Described in the OpenAPI document; the header itself is read below, so that a bad one is told from none."""
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -58,10 +59,35 @@ class Policy:
         return caller
 
 
+class Operating(Policy):
+    """Whoever runs the registry: a client on the server's own machine, else an administrator with the scope `admin`."""
+
+    def __init__(self) -> None:
+        super().__init__(Scope.ADMIN)
+
+    def __call__(
+        self, request: Request, services: ServicesDep, described: Annotated[object, Depends(bearer)] = None
+    ) -> Caller:
+        """Raises: InvalidToken, Unauthenticated, ScopeMissing, Forbidden."""
+        if request.client is not None and is_loopback(request.client.host):
+            return Caller(request_id=request_id_of(request))
+        caller = super().__call__(request, services, described)
+        if not caller.is_admin:
+            raise Forbidden("watch", "this registry")
+        return caller
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class OpenToAll:
     """A route that tells nothing about anything stored."""
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         return None
 
 
@@ -72,4 +98,5 @@ Writer = Annotated[Caller, Depends(Policy(Scope.WRITE))]
 Merger = Annotated[Caller, Depends(Policy(Scope.MERGE))]
 Administrator = Annotated[Caller, Depends(Policy(Scope.ADMIN))]
 """A token with the scope `admin`; whether its user is an administrator is the service's question."""
+operating = Depends(Operating())
 open_to_all = Depends(OpenToAll())
