@@ -125,14 +125,6 @@ def kind_of(beginning: bytes) -> str:
     return "other"
 
 
-pickled_suffixes = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
-
-
-def is_pickled(path: str, inspection: Inspection) -> bool:
-    """Whether an attachment can run code when it is loaded: by its bytes, or by a name that loaders take for a pickle."""
-    return inspection.kind == "pickle" or path.lower().endswith(pickled_suffixes)
-
-
 def looks_like_safetensors(beginning: bytes | bytearray) -> bool:
     """A length that a file could have, and the brace that the header must begin with."""
     return (

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.adapter import TensorFact
+from app.domain.digest import digest_of_bytes
+from app.domain.version import File
 from app.errors import NonFiniteValues
 from app.formats.header import size_of_dtype
-from app.formats.inspection import Inspection, Inspector, is_pickled
+from app.formats.inspection import Inspection, Inspector
 from tests.formats.files import file_of, inspect, json_file, raw_file, zeros
 
 elements: dict[str, tuple[bytes, list[bytes]]] = {
@@ -166,10 +168,14 @@ def test_other_files_are_no_weights_and_no_trouble() -> None:
 
 def test_pickles_among_attachments_are_marked_by_bytes_or_by_name() -> None:
     text, pickled = inspect(b"hello"), inspect(b"\x80\x04\x95\x05\0\0\0\0\0\0\0.")
-    assert is_pickled("notes.txt", pickled)
-    assert is_pickled("training_args.BIN", text)
-    assert is_pickled("folder/optimizer.pt", text)
-    assert not is_pickled("README.md", text)
+
+    def file(path: str, inspection: Inspection) -> File:
+        return File(path, digest_of_bytes(b""), inspection.size_bytes, inspection.kind)
+
+    assert file("notes.txt", pickled).is_pickle
+    assert file("training_args.BIN", text).is_pickle
+    assert file("folder/optimizer.pt", text).is_pickle
+    assert not file("README.md", text).is_pickle
 
 
 def test_a_mebibyte_of_tiny_tensors_is_read_in_a_moment() -> None:
