@@ -56,6 +56,12 @@ $(bin)/.installed: $(bin)/.torch $(inputs)
 	@$(bin)/python -m compileall -q app client/glulam
 	@touch $@
 
-$(bin)/.installed-tests: $(bin)/.installed
+$(bin)/.installed-tests: $(bin)/.installed $(VENV)/swift/.installed
 	$(pip) --constraint constraints.txt --editable '.[server,worker,embedded,tests]' --editable ./client
+	@touch $@
+
+# the S3 server of the tests, apart: it wants other versions of what we use too
+$(VENV)/swift/.installed: $(bin)/.torch tests/s3server/requirements.txt
+	$(PYTHON) -m venv $(VENV)/swift
+	$(VENV)/swift/bin/pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement tests/s3server/requirements.txt
 	@touch $@

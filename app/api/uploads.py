@@ -30,7 +30,9 @@ class UploadBody(Body):
 class PartBody(Answer):
     number: int
     size: int
-    url: str = Field(description="Where to PUT the part's bytes")
+    url: str = Field(
+        description="Where to PUT the part's bytes: a path here, or the store's own address, without a token"
+    )
     done: bool
 
 
@@ -48,7 +50,7 @@ class UploadAnswer(Answer):
             PartBody(
                 number=part.number,
                 size=part.size_bytes,
-                url=f"/api/v1/uploads/{value.id}/parts/{part.number}",
+                url=part.url or f"/api/v1/uploads/{value.id}/parts/{part.number}",
                 done=part.is_done,
             )
             for part in value.parts

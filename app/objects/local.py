@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,6 +140,19 @@ class Temporary:
         return digest
 
 
+class JoinedParts(Temporary):
+    """The parts of an upload, copied into one file while they are hashed."""
+
+    def __init__(self, store: "LocalStore", upload: UUID) -> None:
+        super().__init__(store)
+        self.upload = upload
+
+    def chunks(self) -> Iterator[bytes]:
+        for chunk in self.store.read_parts(self.upload):
+            self.write(chunk)
+            yield chunk
+
+
 class LocalStore:
     """An ObjectStore in a folder, which is made when it is not there, readable by this user only.
 
@@ -245,11 +258,28 @@ class LocalStore:
                 raise UploadExpired(str(upload)) from error
             return temporary.size_bytes
 
+    def least_part_bytes(self, size_bytes: int) -> int:
+        return 1
+
+    def presign_parts(self, upload: UUID, sizes: Mapping[int, int], seconds: int) -> None:
+        return None
+
+    def presign_get(self, digest: Digest, disposition: str, seconds: int) -> None:
+        return None
+
     def parts(self, upload: UUID) -> dict[int, int]:
+        """Size in bytes by part number, ascending."""
         try:
             return dict(sorted((int(entry.name), entry.stat().st_size) for entry in os.scandir(self.folder_of(upload))))
         except FileNotFoundError:
             return {}
+
+    def missing_parts(self, upload: UUID, sizes: Sequence[int]) -> list[int]:
+        stored = self.parts(upload)
+        return [number for number, size_bytes in enumerate(sizes, start=1) if stored.get(number) != size_bytes]
+
+    def join(self, upload: UUID) -> "JoinedParts":
+        return JoinedParts(self, upload)
 
     def read_parts(self, upload: UUID) -> Iterator[bytes]:
         folder = self.folder_of(upload)
@@ -277,6 +307,9 @@ class LocalStore:
                     os.unlink(entry)
                 swept += 1
         return swept
+
+    def ping(self) -> None:
+        self.objects.stat()
 
     def probe(self) -> list[str]:
         lacks = []

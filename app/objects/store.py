@@ -4,12 +4,12 @@ A store decides nothing: whether an object is wanted, who may read it and whethe
 affair. Every method may be called from any thread; one `Staged` belongs to one thread. Two processes may share a store.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -30,23 +30,31 @@ class StoredObject:
     """When it was last placed, in UTC by the store's clock."""
 
 
-class Staged(Protocol):
-    """Bytes on their way in: hashed as they are written, invisible until they are placed.
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """What a bucket's URL does not say. What is None comes from boto3's own chain: variables, files, the instance's role."""
 
-    Leaving the context without `place` removes them. After `place`, or outside the context, writing is an error
-    (ValueError); placing twice too. A process that is killed leaves a leftover that `sweep` removes, never an object.
-    """
+    endpoint_url: str | None = None
+    public_endpoint_url: str | None = None
+    """Where clients reach the same store; None: at `endpoint_url`."""
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    addressing_style: Literal["path", "virtual"] = "path"
+    is_direct: bool = True
+    """Whether clients may be sent to the store with signed addresses."""
+
+
+class Incoming(Protocol):
+    """Bytes on their way in: hashed as they pass, invisible until they are placed."""
 
     @property
     def digest(self) -> Digest:
-        """Of what was written so far."""
+        """Of what has passed so far."""
 
     @property
     def size_bytes(self) -> int:
-        """Of what was written so far."""
-
-    def write(self, chunk: bytes | memoryview) -> None:
-        """Append. Raises: StoreFull."""
+        """Of what has passed so far."""
 
     def place(self) -> Digest:
         """Make the bytes durable and visible under their digest; when this returns they survive a power loss.
@@ -60,6 +68,25 @@ class Staged(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Staged(Incoming, Protocol):
+    """Bytes that are written here.
+
+    Leaving the context without `place` removes them. After `place`, or outside the context, writing is an error
+    (ValueError); placing twice too. A process that is killed leaves a leftover that `sweep` removes, never an object.
+    """
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append. Raises: StoreFull."""
+
+
+class Joined(Incoming, Protocol):
+    """The parts of an upload as one; they stay until the upload is discarded, placed or not."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes in the order of the parts' numbers, once, to be read to the end before `place`; gaps in the numbers
+        are not noticed here. Undefined when a part is replaced or discarded meanwhile."""
 
 
 class ByteStore(Protocol):
@@ -96,7 +123,10 @@ class ObjectStore(ByteStore, Protocol):
         """Whether it was there. Its bytes are gone for every reader that begins later."""
 
     def digests(self) -> Iterator[StoredObject]:
-        """Every object. Raises OSError when any part of the store cannot be listed: a collection then stops."""
+        """Every object. Raises OSError or NotReady when any part cannot be listed: a collection then stops."""
+
+    def least_part_bytes(self, size_bytes: int) -> int:
+        """The smallest part, the last aside, that the store takes in an upload of this size."""
 
     def write_part(self, upload: UUID, number: int, chunks: Iterable[bytes]) -> int:
         """Store one part (`number` ≥ 1) of an upload and return its size in bytes; durable when this returns.
@@ -105,20 +135,32 @@ class ObjectStore(ByteStore, Protocol):
         Raises: StoreFull; UploadExpired when the upload was discarded while the part was written.
         """
 
-    def parts(self, upload: UUID) -> dict[int, int]:
-        """Size in bytes by part number, ascending; empty for an upload that was never written to."""
+    def presign_parts(self, upload: UUID, sizes: Mapping[int, int], seconds: int) -> Mapping[int, str] | None:
+        """By number, where a client may PUT the parts of these sizes (in bytes) itself, for so long.
 
-    def read_parts(self, upload: UUID) -> Iterator[bytes]:
-        """The bytes of all parts in the order of their numbers; gaps in the numbers are not noticed here.
-
-        What is read while a part is replaced or discarded is undefined.
+        None: nowhere but through the server, that is by `write_part`.
         """
 
+    def missing_parts(self, upload: UUID, sizes: Sequence[int]) -> list[int]:
+        """The numbers of those parts, from 1 on and of these sizes in bytes, that are not there in their size."""
+
+    def join(self, upload: UUID) -> Joined:
+        """Begin to take in an upload whose parts are all there. In its context, and after it, no part may be written."""
+
     def discard_upload(self, upload: UUID) -> None:
-        """Remove the parts; an unknown upload is nothing to remove."""
+        """Remove the parts, put together or not; an unknown upload is nothing to remove."""
+
+    def presign_get(self, digest: Digest, disposition: str, seconds: int) -> str | None:
+        """Where a client may GET an object itself, for so long; `disposition` is the Content-Disposition of the answer.
+
+        None: nowhere but through the server. Not checked: whether the object is there.
+        """
 
     def sweep(self, older_than_seconds: float) -> int:
         """Remove what killed processes left half written and nobody touched for that long; how many there were."""
+
+    def ping(self) -> None:
+        """Raises: NotReady, or OSError, when the store does not answer."""
 
     def probe(self) -> list[str]:
         """What the store lacks to keep its promises, as sentences for the operator; empty when all is well.
@@ -127,17 +169,25 @@ class ObjectStore(ByteStore, Protocol):
         """
 
 
-def open_store(url: str) -> ObjectStore:
-    """The store behind a URL: `file:///absolute/folder`, which is made when it is not there.
+def open_store(url: str, s3: S3Options | None = None) -> ObjectStore:
+    """The store behind a URL: `file:///absolute/folder`, which is made when it is not there, or `s3://bucket/prefix`.
 
-    Raises: MalformedRequest for another scheme or a relative folder, OSError when the folder cannot be made.
+    Raises: MalformedRequest for another scheme, a relative folder or no bucket; OSError when the folder cannot be made.
     """
     # here, not above: only the store that is chosen is loaded, with the libraries it needs
-    from app.objects.local import LocalStore
-
     address = urlsplit(url)
+    if address.scheme == "s3":
+        from app.objects.s3 import S3Store
+
+        if not address.netloc or "@" in address.netloc or ":" in address.netloc or address.query or address.fragment:
+            raise MalformedRequest("a bucket is named by s3://bucket/prefix; its address and keys are settings")
+        return S3Store(address.netloc, unquote(address.path), s3 or S3Options())
     if address.scheme != "file":
-        raise MalformedRequest(f"no object store for the scheme {address.scheme!r}: use file:///absolute/folder")
+        raise MalformedRequest(
+            f"no object store for the scheme {address.scheme!r}: use file:///… or s3://bucket/prefix"
+        )
     if address.netloc not in ("", "localhost") or not address.path.startswith("/") or address.query or address.fragment:
         raise MalformedRequest("an object store's folder is absolute and percent-encoded: file:///absolute/folder")
+    from app.objects.local import LocalStore
+
     return LocalStore(Path(unquote(address.path)))

@@ -1,6 +1,6 @@
 """Bytes on their way in: hashed and inspected while they stream, and known bytes exactly like unknown ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -12,7 +12,7 @@ from app.formats.inspection import Inspection, Inspector
 from app.lineage import audit, blobs, idempotency
 from app.lineage.blobs import UploadRecord
 from app.lineage.engine import Database
-from app.objects.store import ObjectStore, Staged
+from app.objects.store import Incoming, ObjectStore, Staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Part:
     number: int
     size_bytes: int
     is_done: bool
+    url: str | None
+    """Where the store itself takes the part; None: this server does, or it is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +73,12 @@ class Uploading:
         """
         if declared_bytes is not None:
             self.check_size(declared_bytes)
-        self._ingest(caller, digest, declared_bytes, chunks, None)
-
-    def _ingest(
-        self, caller: Caller, digest: Digest, size_bytes: int | None, chunks: Iterable[bytes], upload: UUID | None
-    ) -> None:
         with self.store.stage() as staged:
             inspection = self.fill(staged, chunks)
-            if size_bytes is not None and staged.size_bytes != size_bytes:
-                raise SizeMismatch(size_bytes, staged.size_bytes)
-            if staged.digest != digest:
-                raise DigestMismatch(digest, staged.digest)
-            # bytes first: a crash may orphan an object, never a row
-            staged.place()
+            place(staged, digest, declared_bytes)
+        self._record(caller, digest, inspection, None)
+
+    def _record(self, caller: Caller, digest: Digest, inspection: Inspection, upload: UUID | None) -> None:
         with self.database.begin() as tx:
             blobs.record(tx, digest, inspection.size_bytes, inspection.as_json())
             blobs.grant_receipt(tx, caller.user, digest, self.limits.receipt_lease)
@@ -99,16 +94,27 @@ class Uploading:
         """
         self.check_size(size_bytes)
         limits = self.limits
+        part_bytes = max(limits.part_bytes, self.store.least_part_bytes(size_bytes))
         with self.database.begin() as tx:
-            found = blobs.begin_upload(
-                tx, uuid4(), caller.user, digest, size_bytes, limits.part_bytes, limits.upload_lease
-            )
+            found = blobs.begin_upload(tx, uuid4(), caller.user, digest, size_bytes, part_bytes, limits.upload_lease)
         return self._with_parts(found)
 
-    def _with_parts(self, found: UploadRecord) -> Upload:
-        stored = self.store.parts(found.id)
+    def _missing(self, found: UploadRecord) -> dict[int, int]:
+        """The sizes of the parts that are not there, by number."""
         sizes = part_sizes(found.size_bytes, found.part_size_bytes)
-        parts = tuple(Part(number, size, stored.get(number) == size) for number, size in enumerate(sizes, start=1))
+        return {number: sizes[number - 1] for number in self.store.missing_parts(found.id, sizes)}
+
+    def _with_parts(self, found: UploadRecord) -> Upload:
+        missing = self._missing(found)
+        urls: Mapping[int, str] = {}
+        if missing:
+            # an address is good for this part of this upload alone, and no longer than its lease
+            seconds = int(self.limits.upload_lease.total_seconds())
+            urls = self.store.presign_parts(found.id, missing, seconds) or {}
+        sizes = part_sizes(found.size_bytes, found.part_size_bytes)
+        parts = tuple(
+            Part(number, size, number not in missing, urls.get(number)) for number, size in enumerate(sizes, start=1)
+        )
         return Upload(found.id, found.digest, found.size_bytes, found.part_size_bytes, parts, found.expires_at)
 
     def _own(self, caller: Caller, id: UUID) -> UploadRecord:
@@ -138,25 +144,45 @@ class Uploading:
     def complete(self, caller: Caller, id: UUID) -> Digest:
         """Put the parts together, hashing and inspecting them. When this returns, the caller has a receipt.
 
+        Parts that went straight to the store pass through here once, to be read; the store copies them into place.
+
         Raises: NotFound, UploadExpired, UploadIncomplete, DigestMismatch (the parts are discarded), StoreFull.
         """
         with self.database.begin() as tx:
             if (made := idempotency.made(tx, caller)) is not None:
                 return Digest(made)
         found = self._own(caller, id)
-        missing = [part.number for part in self._with_parts(found).parts if not part.is_done]
-        if missing:
-            raise UploadIncomplete(missing)
+        if missing := self._missing(found):
+            raise UploadIncomplete(sorted(missing))
         try:
-            self._ingest(caller, found.digest, found.size_bytes, self.store.read_parts(id), id)
+            with self.store.join(id) as joined:
+                inspection = inspected(joined.chunks())
+                place(joined, found.digest, found.size_bytes)
         except DigestMismatch:
             # no part can be told from a wrong one: only beginning again helps
             with self.database.begin() as tx:
                 blobs.delete_upload(tx, id)
             self.store.discard_upload(id)
             raise
+        self._record(caller, found.digest, inspection, id)
         self.store.discard_upload(id)
         return found.digest
+
+
+def inspected(chunks: Iterable[bytes]) -> Inspection:
+    inspector = Inspector()
+    for chunk in chunks:
+        inspector.feed(chunk)
+    return inspector.finish()
+
+
+def place(incoming: Incoming, digest: Digest, size_bytes: int | None) -> None:
+    """Bytes first, and their row after: a crash may orphan an object, never a row. Raises: SizeMismatch, DigestMismatch."""
+    if size_bytes is not None and incoming.size_bytes != size_bytes:
+        raise SizeMismatch(size_bytes, incoming.size_bytes)
+    if incoming.digest != digest:
+        raise DigestMismatch(digest, incoming.digest)
+    incoming.place()
 
 
 def part_sizes(size_bytes: int, part_bytes: int) -> list[int]:
