@@ -184,6 +184,7 @@ def find(
     """
     v = t.Version
     statement = (all_versions() if to_delete else selection(caller)).where(v.repository_id == repository)
+    enough = 2
     if selector.number is not None:
         number = selector.number
         statement = statement.where(v.major == number.major, v.minor == number.minor, v.patch == number.patch)
@@ -203,10 +204,10 @@ def find(
             statement = statement.where(v.id == aliased_id)
         elif key == "latest":
             statement = statement.where(v.state == "published").order_by(v.major.desc(), v.minor.desc(), v.patch.desc())
-            statement = statement.limit(1)
+            enough = 1
         else:
             return None
-    rows = tx.execute(statement.limit(2)).all()
+    rows = tx.execute(statement.limit(enough)).all()
     if len(rows) != 1:
         return None
     return whole(tx, rows[0], caller)
