@@ -37,7 +37,12 @@ def own_registry(data: Path) -> Iterator[OwnRegistry]:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     ours = {key: value for key, value in os.environ.items() if not key.startswith("GLULAM_")}
-    settings = {"GLULAM_DATA_DIR": str(data), "GLULAM_HOST": "127.0.0.1", "GLULAM_PORT": str(port)}
+    settings = {
+        "GLULAM_DATA_DIR": str(data),
+        "GLULAM_HOST": "127.0.0.1",
+        "GLULAM_PORT": str(port),
+        "GLULAM_LOG_FORMAT": "json",
+    }
     data.mkdir(parents=True)
     log = data / "up.log"
     with log.open("wb") as out:

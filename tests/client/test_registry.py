@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from examples.own_registry import OwnRegistry
 from glulam import Conflict, Gone, Malformed, NotFound, PlanRefused, Registry, Unauthenticated
+from glulam.merge import events
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,23 @@ def test_a_merge_is_planned_waited_for_published_and_brought_here(
     assert [file.digest for file in again.files] == [file.digest for file in merge.files]
     assert registry.merge_of(merge.id).state == "succeeded"
     assert [found.id for found in registry.merges(limit=1)] == [again.id]
+
+
+def test_the_events_of_a_merge_end_with_its_success(
+    registry: Registry, server: OwnRegistry, newcomer: tuple[str, str], adapter: Make
+) -> None:
+    """`wait` would ask again where events fail; so they are looked at here."""
+    name, token = newcomer
+    registry.push(f"{name}/one", adapter("one"))
+    merge = registry.merge([f"{name}/one@1.0.0"])
+    with (
+        httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as raw,
+        raw.stream("GET", f"/api/v1/merges/{merge.id}/events") as response,
+    ):
+        assert response.status_code == 200
+        told = list(events(response.iter_lines()))
+    assert told[-1]["state"] == "succeeded"
+    assert told[-1]["progress"]["done"] == told[-1]["progress"]["total"]
 
 
 def test_an_interrupted_upload_goes_on_with_the_parts_that_are_missing(
