@@ -11,6 +11,8 @@ from sqlalchemy import URL, create_engine, make_url, text
 from app.lineage import migrate
 from app.lineage.embedded import EmbeddedPostgres
 from app.lineage.engine import Database, sqlalchemy_url
+from tests.s3server.fixtures import own_s3_server as own_s3_server
+from tests.s3server.fixtures import s3_server as s3_server
 
 numbers = itertools.count(1)
 

@@ -140,17 +140,37 @@ class Temporary:
         return digest
 
 
-class JoinedParts(Temporary):
+class JoinedParts:
     """The parts of an upload, copied into one file while they are hashed."""
 
-    def __init__(self, store: "LocalStore", upload: UUID) -> None:
-        super().__init__(store)
-        self.upload = upload
+    def __init__(self, staged: Temporary, parts: Iterator[bytes]) -> None:
+        self.staged = staged
+        self.parts = parts
+
+    @property
+    def digest(self) -> Digest:
+        return self.staged.digest
+
+    @property
+    def size_bytes(self) -> int:
+        return self.staged.size_bytes
 
     def chunks(self) -> Iterator[bytes]:
-        for chunk in self.store.read_parts(self.upload):
-            self.write(chunk)
+        for chunk in self.parts:
+            self.staged.write(chunk)
             yield chunk
+
+    def place(self) -> Digest:
+        return self.staged.place()
+
+    def __enter__(self) -> Self:
+        self.staged.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.staged.__exit__(kind, error, trace)
 
 
 class LocalStore:
@@ -278,8 +298,8 @@ class LocalStore:
         stored = self.parts(upload)
         return [number for number, size_bytes in enumerate(sizes, start=1) if stored.get(number) != size_bytes]
 
-    def join(self, upload: UUID) -> "JoinedParts":
-        return JoinedParts(self, upload)
+    def join(self, upload: UUID) -> JoinedParts:
+        return JoinedParts(self.stage(), self.read_parts(upload))
 
     def read_parts(self, upload: UUID) -> Iterator[bytes]:
         folder = self.folder_of(upload)

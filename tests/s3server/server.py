@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ class S3Server:
         )
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The same for a process that opens the store with boto3's own chain."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": f"test:{access_key}",
+            "AWS_SECRET_ACCESS_KEY": secret_key,
+            # nor anything of whoever runs the tests
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        }
+
+    @cached_property
+    def shared_bucket(self) -> str:
+        """A bucket for tests that keep to a prefix of their own."""
+        return self.make_bucket()
+
+    @cached_property
     def client(self) -> Any:
         """boto3's own, to look at the store past our code."""
         return boto3.client(
