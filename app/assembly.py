@@ -1,15 +1,15 @@
 """Everything a process needs, opened from the settings and put together."""
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from app.domain.digest import digest_of_bytes
 from app.domain.repository import Visibility
 from app.errors import CannotStart, NotReady
 from app.lineage import queue
 from app.lineage.engine import Database
-from app.objects.store import ObjectStore, open_store
+from app.objects.store import ObjectStore, S3Options, open_store
 from app.services.accounts import Accounts
 from app.services.aliasing import Aliasing
 from app.services.auditing import Auditing
@@ -24,8 +24,22 @@ from app.services.tracing import Tracing
 from app.services.uploading import Limits, Uploading
 from app.settings import Settings
 
-nothing = digest_of_bytes(b"")
-"""A digest to ask the store for, whether it is there or not."""
+log = logging.getLogger(__name__)
+
+
+def store_of(settings: Settings) -> ObjectStore:
+    """Raises: MalformedRequest or OSError, as `open_store`."""
+    secret = settings.s3_secret_access_key
+    options = S3Options(
+        endpoint_url=settings.s3_endpoint_url,
+        public_endpoint_url=settings.s3_public_endpoint_url,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=None if secret is None else secret.get_secret_value(),
+        addressing_style=settings.s3_addressing_style,
+        is_direct=settings.direct_transfers,
+    )
+    return open_store(settings.object_store_url, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +49,14 @@ class HttpLimits:
     public_url: str | None
     body_bytes: int
     form_bytes: int
+    concurrent_uploads: int
+    upload_chunk_seconds: float
     default_page: int
     largest_page: int
+
+    def link(self, path: str) -> str:
+        """To a path of this server: absolute where its public address is known."""
+        return path if self.public_url is None else self.public_url.rstrip("/") + path
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +92,7 @@ class Services:
             statement_seconds=settings.database_statement_seconds,
             lock_seconds=settings.database_lock_seconds,
         )
-        store = open_store(settings.object_store_url)
+        store = store_of(settings)
         upload_lease = timedelta(seconds=settings.upload_lease_seconds)
         publishing = Publishing(database, store, max_files=settings.max_files)
         return cls(
@@ -80,6 +100,8 @@ class Services:
                 public_url=settings.public_url,
                 body_bytes=settings.max_body_bytes,
                 form_bytes=settings.max_form_bytes,
+                concurrent_uploads=settings.max_concurrent_uploads,
+                upload_chunk_seconds=settings.upload_chunk_seconds,
                 default_page=settings.default_page_size,
                 largest_page=settings.max_page_size,
             ),
@@ -99,7 +121,7 @@ class Services:
                 ),
             ),
             publishing=publishing,
-            reading=Reading(database, store),
+            reading=Reading(database, store, address_seconds=settings.download_url_seconds),
             aliasing=Aliasing(database),
             tracing=Tracing(database),
             merging=Merging(
@@ -120,11 +142,16 @@ class Services:
             repeating=Repeating(database),
         )
 
+    def probe_store(self) -> None:
+        """Write, read and remove an object, and say loudly what the store lacks; for the start of a process."""
+        for lack in self.store.probe():
+            log.error("the object store: %s", lack)
+
     def check_ready(self) -> None:
         """Raises: NotReady, naming the part that does not answer."""
         self.database.ping()
         try:
-            self.store.size(nothing)
+            self.store.ping()
         except OSError as error:
             raise NotReady("object store") from error
 

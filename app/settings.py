@@ -46,9 +46,14 @@ class Settings(BaseSettings):
     object_store: str | None = None
 
     s3_endpoint_url: str | None = None
+    s3_public_endpoint_url: str | None = None
+    """Where clients reach the same store, if not at `s3_endpoint_url`."""
     s3_region: str | None = None
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
+    s3_addressing_style: Literal["path", "virtual"] = "path"
+    direct_transfers: bool = True
+    """Clients send parts to S3, and fetch files from it, themselves; else all bytes pass through the server."""
 
     admin_token: SecretStr | None = None
     host: str = "127.0.0.1"
@@ -67,7 +72,13 @@ class Settings(BaseSettings):
     max_files: PositiveInt = 1_000
     """In one version."""
     upload_part_bytes: int = Field(16 * MIB, ge=64 * KIB)
+    max_concurrent_uploads: PositiveInt = 32
+    """In one server; each takes a thread."""
+    upload_chunk_seconds: PositiveFloat = 60
+    """A mebibyte of an upload, or the rest of it, arrives within that."""
     upload_lease_seconds: PositiveInt = 24 * 3600
+    download_url_seconds: int = Field(300, ge=1, le=7 * 24 * 3600)
+    """How long a client that was sent to S3 for a file may begin to fetch it."""
     receipt_seconds: PositiveInt = 24 * 3600
     idempotency_seconds: PositiveInt = 24 * 3600
     max_plan_members: PositiveInt = 1_024

@@ -5,20 +5,23 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 from urllib.parse import quote
 
-from anyio import from_thread, to_thread
+from anyio import CapacityLimiter, Semaphore, fail_after, from_thread, to_thread
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from app.assembly import HttpLimits
 from app.domain.digest import Digest, hex_of
 from app.domain.version import File
-from app.errors import MalformedRequest, RangeNotSatisfiable
+from app.errors import MalformedRequest, RangeNotSatisfiable, TooManyUploads, UploadTooSlow
 from app.services.reading import Archive, Reading
 
 T = TypeVar("T")
 
 chunk_bytes = 1024 * 1024
 """What crosses from the event loop to a thread at a time: a hop costs as much as hashing some kilobytes."""
+slot_seconds = 2.0
+"""So long an upload waits for others to end before it is sent away."""
 one_range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 """No file has more than 10¹⁸ bytes."""
 
@@ -26,8 +29,10 @@ one_range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 async def receive(request: Request, consume: Callable[[Iterator[bytes]], T]) -> T:
     """Run `consume` in a thread with the request's body as an iterator; memory stays at a chunk or two.
 
-    Raises: what `consume` raises; MalformedRequest if the client goes away or the body is compressed.
+    Raises: what `consume` raises; TooManyUploads; UploadTooSlow; MalformedRequest if the client goes away or the body is
+    compressed.
     """
+    http: HttpLimits = request.app.state.services.http
     if request.headers.get("content-encoding", "identity") != "identity":
         raise MalformedRequest("send the bytes as they are: a compressed body is not read here")
     stream = request.stream()
@@ -35,19 +40,32 @@ async def receive(request: Request, consume: Callable[[Iterator[bytes]], T]) -> 
     async def next_chunk() -> bytes:
         gathered = bytearray()
         try:
-            async for piece in stream:
-                gathered += piece
-                if len(gathered) >= chunk_bytes:
-                    break
+            with fail_after(http.upload_chunk_seconds):
+                async for piece in stream:
+                    gathered += piece
+                    if len(gathered) >= chunk_bytes:
+                        break
         except ClientDisconnect as error:
             raise MalformedRequest("the body ended early") from error
+        except TimeoutError as error:
+            raise UploadTooSlow(http.upload_chunk_seconds) from error
         return bytes(gathered)
 
     def chunks() -> Iterator[bytes]:
         while chunk := from_thread.run(next_chunk):
             yield chunk
 
-    return await to_thread.run_sync(lambda: consume(chunks()))
+    slots: Semaphore = request.app.state.upload_slots
+    try:
+        with fail_after(slot_seconds):
+            await slots.acquire()
+    except TimeoutError as error:
+        raise TooManyUploads(http.concurrent_uploads) from error
+    try:
+        # not one of the threads that serve everybody else: however many clients dawdle, those stay free
+        return await to_thread.run_sync(lambda: consume(chunks()), limiter=CapacityLimiter(1))
+    finally:
+        slots.release()
 
 
 def declared_size(request: Request) -> int | None:
@@ -98,8 +116,9 @@ def is_unchanged(request: Request, etag: str) -> bool:
 
 
 def file_answer(request: Request, reading: Reading, file: File) -> Response:
-    """A file, whole or in part; its digest is its entity tag."""
+    """A file, whole or in part, or where the store itself gives it out; its digest is its entity tag."""
     etag = etag_of(file.digest)
+    disposition = attachment(file.path.rsplit("/", 1)[-1])
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
@@ -107,10 +126,13 @@ def file_answer(request: Request, reading: Reading, file: File) -> Response:
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Content-Disposition": attachment(file.path.rsplit("/", 1)[-1]),
+        "Content-Disposition": disposition,
     }
     if is_unchanged(request, etag):
         return Response(status_code=304, headers=headers)
+    if request.method == "GET" and (address := reading.address(file, disposition)) is not None:
+        # ranges and their conditions are for the store to judge; the address is for this reader, and for now
+        return Response(status_code=302, headers={"Location": address, "Cache-Control": "no-store"})
     condition = request.headers.get("if-range")
     # a range is of a GET, and of the bytes that the client began with (RFC 9110, 14.2 and 13.1.5)
     has_range = request.method == "GET" and condition in {None, etag}

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
+from app.assembly import store_of
 from app.commands.database import check_database, running_database
 from app.errors import CannotStart, NotReady, RegistryError
-from app.objects.store import open_store
 from app.settings import GIB, Settings
 
 enough_free_bytes = 2 * GIB
@@ -45,7 +45,7 @@ def check_the_database(settings: Settings) -> Iterator[str]:
 
 def check_store(settings: Settings) -> Iterator[str]:
     try:
-        yield from open_store(settings.object_store_url).probe()
+        yield from store_of(settings).probe()
     except (RegistryError, OSError) as error:
         yield f"{settings.object_store_url} cannot be used: {error}"
 

@@ -26,6 +26,7 @@ def run(settings: Settings) -> int:
     services = Services.open(settings)
     try:
         services.accounts.bootstrap(token)
+        services.probe_store()
         uvicorn.run(
             create_app(services),
             host=settings.host,

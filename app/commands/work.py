@@ -23,6 +23,7 @@ def run(settings: Settings, queues: Sequence[str]) -> int:
     )
     names = [QueueName(name) for name in queues]
     try:
+        services.probe_store()
         process.run(timing, url_of(settings), services.database, MergeTasks(services), names)
     finally:
         services.close()

@@ -38,9 +38,10 @@ class Archive:
 
 
 class Reading:
-    def __init__(self, database: Database, store: ObjectStore) -> None:
+    def __init__(self, database: Database, store: ObjectStore, *, address_seconds: int) -> None:
         self.database = database
         self.store = store
+        self.address_seconds = address_seconds
 
     def versions(self, caller: Caller, name: RepositoryName, after: VersionNumber | None, limit: int) -> list[Version]:
         """Newest number first. Raises: NotFound, Deleted."""
@@ -104,6 +105,10 @@ class Reading:
         digest = parse_digest(text if text.startswith("sha256:") else f"sha256:{text}")
         with self.database.read() as tx:
             return versions.holding(tx, digest, caller, most_holders)
+
+    def address(self, file: File, disposition: str) -> str | None:
+        """Where the reader may fetch a file from the store itself, for a while, and verify it; None: nowhere but here."""
+        return self.store.presign_get(file.digest, disposition, self.address_seconds)
 
     def read_range(self, file: File, start: int, length: int) -> Iterator[bytes]:
         """A part of a file, for a reader who compares the whole with the digest. Raises: BlobDamaged."""
