@@ -1,19 +1,26 @@
-"""Lineage: walks over the edges, up and down, with recursive queries."""
+"""Lineage: walks over the edges, up and down, none of them without a bound."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Connection, and_, func, literal, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Connection, Select, Uuid, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.domain.caller import Caller
 from app.domain.lineage import Edge, Kind, LineageVersion, Relation, Role, VersionState
 from app.domain.number import VersionNumber
+from app.errors import PlanTooLarge
 from app.lineage import tables as t
 from app.lineage.access import can_read_version
 from app.lineage.codec import load_base
+
+deepest = 1_000
+"""Levels of a walk; each is a statement."""
+most_catalogued = 20_000
+"""Versions that one plan may have to look at: far above what anybody stacks, and still read in a second or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +52,64 @@ class Line:
     role: Role | None
 
 
-def walk_up(roots: Iterable[UUID], caller: Caller | None, depth: int | None) -> CTE:
-    """Everything above the roots, over all relations; with a caller, nothing that stands behind a hidden version."""
-    e, v, r = aliased(t.Edge), t.Version, t.Repository
-    start = select(t.Version.id, literal(0).label("depth")).where(t.Version.id.in_(list(roots)))
-    up = start.cte("up", recursive=True)
-    step = select(e.parent_id, literal(0) if depth is None else up.c.depth + 1).join(up, up.c.id == e.child_id)
-    if depth is not None:
-        step = step.where(up.c.depth < depth)
-    if caller is not None:
-        step = step.join(v, v.id == e.child_id).join(r, r.id == v.repository_id).where(can_read_version(caller))
-    return up.union(step)
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One direction of a lineage answer."""
+
+    nodes: list[Node]
+    """Nearest first, the root before all."""
+    lines: list[Line]
+    is_truncated: bool
+    """There is more than an answer may hold."""
 
 
-def walk_down(root: UUID, caller: Caller, depth: int | None) -> CTE:
-    """The readable versions below a root: what the caller may not read is not there at all, nor what stands behind it."""
-    e, v, r = aliased(t.Edge), t.Version, t.Repository
-    start = select(t.Version.id, literal(0).label("depth")).where(t.Version.id == root)
-    down = start.cte("down", recursive=True)
-    step = (
-        select(e.child_id, literal(0) if depth is None else down.c.depth + 1)
-        .join(down, down.c.id == e.parent_id)
-        .join(v, v.id == e.child_id)
-        .join(r, r.id == v.repository_id)
-        .where(can_read_version(caller))
-    )
-    if depth is not None:
-        step = step.where(down.c.depth < depth)
-    return down.union(step)
+uuids = ARRAY(Uuid)
 
 
-def nodes_of(tx: Connection, walk: CTE, caller: Caller, limit: int) -> list[Node]:
-    """The nodes of a walk, nearest first."""
+def among(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
+    """As `in_`, with all the ids as one parameter: a statement has at most 65,535 of them."""
+    return column == any_(bindparam(None, list(ids), uuids))
+
+
+def one_up(caller: Caller) -> Select[UUID]:
+    """The parents of the versions in `level`: nothing stands behind a hidden one."""
+    e, v, r = t.Edge, t.Version, t.Repository
+    step = select(e.parent_id).join(v, v.id == e.child_id).join(r, r.id == v.repository_id)
+    return step.where(e.child_id == any_(bindparam("level", type_=uuids)), can_read_version(caller)).distinct()
+
+
+def one_down(caller: Caller) -> Select[UUID]:
+    """The children of the versions in `level`: what the caller may not read is not there at all, nor what is behind it."""
+    e, v, r = t.Edge, t.Version, t.Repository
+    step = select(e.child_id).join(v, v.id == e.child_id).join(r, r.id == v.repository_id)
+    return step.where(e.parent_id == any_(bindparam("level", type_=uuids)), can_read_version(caller)).distinct()
+
+
+def walk(tx: Connection, root: UUID, step: Select[UUID], depth: int | None, limit: int) -> tuple[dict[UUID, int], bool]:
+    """How far each version is from the root, nearest first; and whether versions within the depth that was asked for are
+    missing, beyond the limit or the deepest level.
+
+    A level is one statement, so that each version is met once, however many ways lead to it.
+    """
+    distances = {root: 0}
+
+    def next_level(level: Iterable[UUID]) -> set[UUID]:
+        return {id for id in tx.execute(step, {"level": list(level)}).scalars() if id not in distances}
+
+    level = {root}
+    for distance in range(1, (deepest if depth is None else depth) + 1):
+        level = next_level(level)
+        if not level:
+            return distances, False
+        distances |= dict.fromkeys(sorted(level)[: limit - len(distances)], distance)
+        if not level <= distances.keys():
+            return distances, True
+    return distances, depth is None and bool(next_level(level))
+
+
+def nodes_of(tx: Connection, distances: Mapping[UUID, int], caller: Caller) -> list[Node]:
+    """The versions of a walk, nearest first, the older ones first among equally near ones."""
     v, r, n = t.Version, t.Repository, t.Namespace
-    found = select(walk.c.id, func.min(walk.c.depth).label("depth")).group_by(walk.c.id).subquery()
     statement = (
         select(
             v.id,
@@ -92,13 +123,12 @@ def nodes_of(tx: Connection, walk: CTE, caller: Caller, limit: int) -> list[Node
             v.summary["rank"].as_integer().label("rank"),
             can_read_version(caller).label("is_readable"),
         )
-        .join(found, found.c.id == v.id)
         .join(r, r.id == v.repository_id)
         .join(n, n.id == r.namespace_id)
-        .order_by(found.c.depth, v.created_at, v.id)
-        .limit(limit)
+        .where(among(v.id, distances))
+        .order_by(v.created_at, v.id)
     )
-    return [
+    nodes = [
         Node(
             row.id,
             row.repository,
@@ -111,13 +141,14 @@ def nodes_of(tx: Connection, walk: CTE, caller: Caller, limit: int) -> list[Node
         )
         for row in tx.execute(statement)
     ]
+    return sorted(nodes, key=lambda node: distances[node.id])
 
 
 def lines_between(tx: Connection, children: Iterable[UUID], parents: Iterable[UUID]) -> list[Line]:
     e = t.Edge
     statement = (
         select(e.child_id, e.parent_id, e.relation, e.weight, e.role)
-        .where(and_(e.child_id.in_(list(children)), e.parent_id.in_(list(parents))))
+        .where(among(e.child_id, children), among(e.parent_id, parents))
         .order_by(e.child_id, e.position)
     )
     return [
@@ -132,30 +163,42 @@ def lines_between(tx: Connection, children: Iterable[UUID], parents: Iterable[UU
     ]
 
 
-def ancestors(
-    tx: Connection, root: UUID, caller: Caller, depth: int | None, limit: int
-) -> tuple[list[Node], list[Line]]:
+def ancestors(tx: Connection, root: UUID, caller: Caller, depth: int | None, limit: int) -> Traced:
     """What a version stands on, comes from and is made of; hidden ancestors as such, and nothing behind them."""
-    nodes = nodes_of(tx, walk_up([root], caller, depth), caller, limit)
+    distances, is_truncated = walk(tx, root, one_up(caller), depth, limit)
+    nodes = nodes_of(tx, distances, caller)
     readable = [node.id for node in nodes if node.is_readable]
-    return nodes, lines_between(tx, readable, [node.id for node in nodes])
+    return Traced(nodes, lines_between(tx, readable, distances), is_truncated)
 
 
-def descendants(
-    tx: Connection, root: UUID, caller: Caller, depth: int | None, limit: int
-) -> tuple[list[Node], list[Line]]:
+def descendants(tx: Connection, root: UUID, caller: Caller, depth: int | None, limit: int) -> Traced:
     """What the caller may read of what builds on a version, continues it or is made of it."""
-    nodes = nodes_of(tx, walk_down(root, caller, depth), caller, limit)
-    ids = [node.id for node in nodes]
-    return nodes, lines_between(tx, ids, ids)
+    distances, is_truncated = walk(tx, root, one_down(caller), depth, limit)
+    return Traced(nodes_of(tx, distances, caller), lines_between(tx, distances, distances), is_truncated)
 
 
-def catalogue(tx: Connection, roots: Iterable[UUID], caller: Caller) -> dict[UUID, LineageVersion]:
-    """Every version above the roots over all relations, hidden and deleted ones too: what planning needs."""
-    roots = list(roots)
-    if not roots:
-        return {}
-    up = walk_up(roots, None, None)
+def above(tx: Connection, roots: Iterable[UUID], limit: int) -> list[UUID]:
+    """The roots and everything above them, over all relations, whoever may read it.
+
+    Raises: PlanTooLarge.
+    """
+    e = aliased(t.Edge)
+    up = select(t.Version.id).where(among(t.Version.id, roots)).cte("up", recursive=True)
+    up = up.union(select(e.parent_id).join(up, up.c.id == e.child_id))
+    found = list(tx.execute(select(up.c.id).limit(limit + 1)).scalars())
+    if len(found) > limit:
+        raise PlanTooLarge("versions in the lineage", limit, len(found))
+    return found
+
+
+def catalogue(
+    tx: Connection, roots: Iterable[UUID], caller: Caller, limit: int = most_catalogued
+) -> dict[UUID, LineageVersion]:
+    """Every version above the roots over all relations, hidden and deleted ones too: what planning needs.
+
+    Raises: PlanTooLarge.
+    """
+    ids = above(tx, roots, limit)
     v, r, n, e = t.Version, t.Repository, t.Namespace, t.Edge
     versions = (
         select(
@@ -175,11 +218,11 @@ def catalogue(tx: Connection, roots: Iterable[UUID], caller: Caller) -> dict[UUI
         )
         .join(r, r.id == v.repository_id)
         .join(n, n.id == r.namespace_id)
-        .where(v.id.in_(select(up.c.id)))
+        .where(among(v.id, ids))
     )
     rows: list[Any] = list(tx.execute(versions).all())
-    edges: dict[UUID, list[Edge]] = {row.id: [] for row in rows}
-    lines = select(e.child_id, e.parent_id, e.relation, e.weight, e.role).where(e.child_id.in_(list(edges)))
+    edges: dict[UUID, list[Edge]] = {id: [] for id in ids}
+    lines = select(e.child_id, e.parent_id, e.relation, e.weight, e.role).where(among(e.child_id, ids))
     for row in tx.execute(lines.order_by(e.child_id, e.position)):
         role = None if row.role is None else Role(row.role)
         edges[row.child_id].append(Edge(row.parent_id, Relation(row.relation), row.weight, role))
@@ -216,7 +259,7 @@ def names_of(tx: Connection, ids: Iterable[UUID], caller: Caller) -> list[tuple[
         )
         .join(r, r.id == v.repository_id)
         .join(n, n.id == r.namespace_id)
-        .where(v.id.in_(list(ids)))
+        .where(among(v.id, ids))
     )
     return [
         (row.id, f"{row.repository}@{VersionNumber(row.major, row.minor, row.patch)}", row.is_readable)

@@ -9,7 +9,8 @@ from app.domain.names import RepositoryName
 from app.domain.reference import Selector
 from app.lineage import graph
 from app.lineage.engine import Database
-from app.lineage.graph import Line, Node
+from app.lineage.graph import Node, Traced
+from app.lineage.graph import deepest as deepest  # a limit of the service, too
 from app.services import finding
 
 most_nodes = 10_000
@@ -40,19 +41,15 @@ class Tracing:
 
         Raises: InvalidReference, NotFound, Deleted.
         """
-        nodes: list[Node] = []
-        lines: list[Line] = []
+        found: list[Traced] = []
         with self.database.read() as tx:
             root = finding.version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
             if direction is not Direction.DESCENDANTS:
-                up, up_lines = graph.ancestors(tx, root.id, caller, depth, most_nodes + 1)
-                nodes += up
-                lines += up_lines
+                found.append(graph.ancestors(tx, root.id, caller, depth, most_nodes))
             if direction is not Direction.ANCESTORS:
-                down, down_lines = graph.descendants(tx, root.id, caller, depth, most_nodes + 1)
-                nodes += down
-                lines += down_lines
-        unique = {node.id: node for node in nodes}
+                found.append(graph.descendants(tx, root.id, caller, depth, most_nodes))
+        lines = [line for traced in found for line in traced.lines]
+        unique = {node.id: node for traced in found for node in traced.nodes}
         shown = dict(list(unique.items())[:most_nodes])
         hidden = [node.id for node in shown.values() if not node.is_readable]
         names: dict[Any, str] = {id: f"hidden-{number}" for number, id in enumerate(hidden, start=1)}
@@ -71,7 +68,7 @@ class Tracing:
                 for line in dict.fromkeys(lines)
                 if line.child in names and line.parent in names
             ),
-            is_truncated=len(unique) > most_nodes,
+            is_truncated=len(unique) > most_nodes or any(traced.is_truncated for traced in found),
         )
 
 
