@@ -31,7 +31,9 @@ def configure(log_format: str, level: str) -> None:
     if log_format == "json":
         rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # not the default, which prints every local variable: slow enough to stop a server, and full of secrets
+        plain = structlog.dev.plain_traceback
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     handler = WithoutTokens(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -174,6 +174,7 @@ def state_of(tx: Connection, id: UUID, caller: Caller) -> tuple[MergeState, Prog
     q, x = t.MergeRequest, t.MergeExecution
     statement = (
         select(shown_state().label("state"), x.progress_done, x.progress_total, x.progress_unit)
+        .select_from(q)
         .join(x, x.id == q.execution_id)
         .where(q.id == id)
     )

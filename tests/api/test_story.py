@@ -94,3 +94,16 @@ def test_the_same_recipe_is_executed_once_and_answered_from_what_is_there(regist
     assert other.json()["state"] == "succeeded"
     assert registry.work() == 0
     assert registry.rows("merge_executions") == 1
+
+
+def test_a_merge_can_be_watched_until_it_ends(registry: Registry) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/one", make_adapter(1))
+    merge = registry.merge(alice, {"layers": [{"adapter": "alice/one@1.0.0"}]})
+    news = alice.get(f"/merges/{merge['id']}/events")
+    assert news.status_code == 200
+    assert news.headers["content-type"].startswith("text/event-stream")
+    assert news.text.startswith("event: state\n")
+    told = json.loads(news.text.split("data: ", 1)[1].split("\n", 1)[0])
+    assert told["state"] == "succeeded"
+    assert told["progress"]["done"] == told["progress"]["total"] == 2
