@@ -103,7 +103,7 @@ class Client:
             self.ledger.broken += 1
             if self.ledger.is_closed or time.monotonic() > deadline:
                 raise Lost(f"{method} {path}: {found}")
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def done(self, method: str, path: str, *statuses: int, **arguments: Any) -> Any:
         """The answer's JSON; another status is an error of the registry."""

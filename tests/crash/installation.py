@@ -1,16 +1,18 @@
 """A registry of real processes, any of which can be killed; recovery is asserted, not hoped for."""
 
+import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-import httpx
 import psutil
 import psycopg
 
@@ -34,14 +36,17 @@ def wait_until(
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, f"{explanation}\n{log()}"
-        time.sleep(0.03)
+        time.sleep(0.1)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below those that the kernel gives out: while the server is dead nobody else is to get its port, not even a client
+    that knocks there and may be given that very port as its own."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Installation:
@@ -115,11 +120,15 @@ class Installation:
 
     def server_answers(self) -> bool:
         """Ready, and it is the process that we started last that listens (its group, for a server that forks)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            if httpx.get(f"{self.address}/readyz", timeout=5).status_code != 200:
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status != 200:
                 return False
-        except httpx.TransportError:
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
         started = psutil.Process(self.running[Part.SERVER].pid)
         listening = [
             connection

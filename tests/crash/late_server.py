@@ -17,7 +17,7 @@ from app.services.uploading import Uploading
 from app.settings import Settings
 from tests.crash.installation import admin_token
 
-late_seconds = 0.4
+late_seconds = 1.0
 
 
 class LateTemporary(Temporary):

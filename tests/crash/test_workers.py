@@ -60,7 +60,7 @@ class Bench:
         return rows[0]
 
     def wait_for(self, state: str, attempt: int) -> None:
-        wait_until(lambda: self.execution()[1:] == (state, attempt), "not {state}", self.installation.log_tail)
+        wait_until(lambda: self.execution()[1:] == (state, attempt), f"not {state}", self.installation.log_tail)
 
     def is_writing(self) -> bool:
         """Whether a worker is in the middle of a file."""
