@@ -1,0 +1,185 @@
+"""What one client may take of a server, and what is left for the others."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from app.domain.names import RepositoryName
+from app.errors import NameExists
+from app.server import create_app
+from app.services.registering import NewRepository
+from app.settings import Settings
+from tests.api.conftest import Registry, admin_token, digest_of, done, make_adapter, refused
+
+as_admin = {"Authorization": f"Bearer {admin_token}"}
+
+
+@contextmanager
+def served(registry: Registry) -> Iterator[httpx.Client]:
+    """The registry on a real socket; a client of the administrator's."""
+    server = uvicorn.Server(uvicorn.Config(create_app(registry.services), port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=as_admin, timeout=30) as http:
+            yield http
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def dawdler(http: httpx.Client, data: bytes, sent: int) -> socket.socket:
+    """A client that begins to upload, and then sends nothing more."""
+    opened = socket.create_connection((http.base_url.host, http.base_url.port or 80), timeout=30)
+    head = f"PUT /api/v1/blobs/{digest_of(data)} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n"
+    opened.sendall(f"{head}Authorization: Bearer {admin_token}\r\n\r\n".encode() + data[:sent])
+    return opened
+
+
+def answer_to(opened: socket.socket) -> str:
+    with closing(opened):
+        text = b""
+        while piece := opened.recv(65536):
+            text += piece
+    return text.decode()
+
+
+def test_clients_that_dawdle_leave_the_server_to_the_others(
+    open_registry: Callable[[Settings], Registry], settings: Settings
+) -> None:
+    limits = {"max_concurrent_uploads": 50, "upload_chunk_seconds": 30}
+    registry = open_registry(settings.model_copy(update=limits))
+    with served(registry) as http, ExitStack() as stack:
+        for number in range(45):
+            # more than the framework has threads
+            stack.enter_context(dawdler(http, b"%04d" % number, 2))
+        for path in ("/healthz", "/readyz", "/api/v1/whoami"):
+            assert http.get(path).status_code == 200, path
+        assert http.put(f"/api/v1/blobs/{digest_of(b'quick')}", content=b"quick").status_code == 201
+    assert registry.rows("blobs") == 1
+
+
+def test_an_upload_too_many_is_sent_away_and_a_slow_one_is_ended(
+    open_registry: Callable[[Settings], Registry], settings: Settings
+) -> None:
+    limits = {"max_concurrent_uploads": 1, "upload_chunk_seconds": 5}
+    registry = open_registry(settings.model_copy(update=limits))
+    with served(registry) as http:
+        slow = dawdler(http, b"slow", 2)
+        url = f"/api/v1/blobs/{digest_of(b'quick')}"
+        while (busy := http.put(url, content=b"quick")).status_code == 201:
+            time.sleep(0.1)  # the slow one has not begun yet
+        assert (busy.status_code, busy.json()["type"]) == (503, "/problems/too-many-uploads")
+        assert busy.headers["retry-after"] == "2"
+        told = answer_to(slow)
+        assert told.startswith("HTTP/1.1 408")
+        assert "/problems/upload-too-slow" in told
+        assert http.put(url, content=b"quick").status_code == 201
+    assert registry.rows("blobs") == 1
+    assert registry.services.store.sweep(0) == 0
+
+
+def test_the_metrics_are_for_this_machine_and_for_administrators(registry: Registry) -> None:
+    alice = registry.user("alice")
+    refused(registry.anonymous.request("GET", "/metrics"), 401, "unauthenticated")
+    refused(alice.request("GET", "/metrics"), 403, "scope-missing")
+    pretender = done(registry.admin.post("/tokens", {"name": "x", "scopes": ["admin"], "user": "alice"}), 201)
+    refused(registry.with_token("alice", pretender["token"]).request("GET", "/metrics"), 403, "forbidden")
+    assert registry.admin.request("GET", "/metrics").status_code == 200
+    for host, status in (("127.0.0.1", 200), ("::1", 200), ("10.0.0.1", 401)):
+        with TestClient(registry.app, client=(host, 5000)) as http:
+            assert http.get("/metrics").status_code == status, host
+    for path in ("/healthz", "/readyz"):
+        assert registry.anonymous.request("GET", path).status_code == 200
+
+
+def test_a_word_of_the_clients_own_for_a_method_is_no_label_of_the_metrics(registry: Registry) -> None:
+    registry.anonymous.request("BREW", "/healthz")
+    text = registry.admin.request("GET", "/metrics").text
+    assert 'method="other"' in text
+    assert "BREW" not in text
+
+
+def test_a_form_from_somebody_who_may_not_write_is_not_read(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    alice.repository("own")
+    path = "/api/v1/repositories/{}/versions/form"
+    for name, status, problem in (("alice/own", 403, "forbidden"), ("alice/none", 404, "not-found")):
+        # what is no form at all would be malformed, if it were looked at
+        refused(bob.request("POST", path.format(name), content=b"no form"), status, problem)
+    refused(alice.request("POST", path.format("alice/own"), content=b"no form"), 422, "malformed-request")
+
+
+def test_a_form_sent_again_with_its_key_publishes_once(registry: Registry) -> None:
+    registry.admin.repository("own")
+    files = [("files", (path, data)) for path, data in make_adapter(1).files.items()]
+    with served(registry) as http:
+
+        def send(notes: str) -> httpx.Response:
+            path, key = "/api/v1/repositories/admin/own/versions/form", {"Idempotency-Key": "form-1"}
+            return http.post(path, headers=key, files=files, data={"notes": notes})
+
+        first, again, other = send("first"), send("first"), send("second")
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert first.json()["reference"] == "admin/own@1.0.0"
+    assert (first.headers.get("idempotent-replay"), again.headers["idempotent-replay"]) == (None, "true")
+    assert first.headers["location"] == again.headers["location"]
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert registry.rows("versions") == 1
+
+
+@pytest.mark.parametrize("thing", ["repository", "organization", "user"])
+def test_what_was_made_before_an_answer_was_lost_is_not_made_twice(registry: Registry, thing: str) -> None:
+    services = registry.services
+    caller = replace(services.accounts.authenticate(admin_token, None), idempotency_key="key")
+    makers: dict[str, Callable[[], object]] = {
+        "repository": lambda: services.registering.create(caller, NewRepository(RepositoryName("admin", "made"))).id,
+        "organization": lambda: services.accounts.create_organization(caller, "made", []).namespace.id,
+        "user": lambda: services.accounts.create_user(caller, "made").id,
+    }
+    assert services.repeating.begin(caller, "key", b"the same request") is None
+    made = makers[thing]()
+    assert makers[thing]() == made
+    caller = replace(caller, idempotency_key=None)
+    with pytest.raises(NameExists):
+        makers[thing]()
+
+
+@pytest.mark.parametrize("address", [None, "https://registry.example", "https://registry.example/"])
+def test_links_begin_with_the_public_address(
+    open_registry: Callable[[Settings], Registry], settings: Settings, address: str | None
+) -> None:
+    registry = open_registry(settings.model_copy(update={"public_url": address}))
+    begin = "" if address is None else "https://registry.example"
+    with served(registry) as http:
+        body, key = {"namespace": "admin", "name": "x"}, {"Idempotency-Key": "k"}
+        made, again = (http.post("/api/v1/repositories", json=body, headers=key) for _ in range(2))
+    assert made.status_code == again.status_code == 201
+    assert made.headers["location"] == again.headers["location"] == f"{begin}/api/v1/repositories/admin/x"
+    begun = registry.admin.post("/uploads", {"digest": digest_of(b"12345"), "size": 5})
+    upload = f"{begin}/api/v1/uploads/{begun.json()['id']}"
+    assert (begun.headers["location"], begun.json()["parts"][0]["url"]) == (upload, f"{upload}/parts/1")
+
+
+def test_no_file_has_the_name_of_a_folder_beside_it(registry: Registry) -> None:
+    alice = registry.user("alice")
+    alice.repository("own")
+    made = make_adapter(1).files
+    for inside, outside in (("notes/a.txt", "notes"), ("notes/a.txt", "NOTES"), ("a/b/c", "a")):
+        for files in ({outside: b"1", inside: b"2"}, {inside: b"2", outside: b"1"}):
+            refused(alice.try_publish("alice/own", made | files), 422, "invalid-path")
+    assert (
+        alice.try_publish("alice/own", made | {"notes/a": b"1", "notes/b": b"2", "notes.txt": b"3"}).status_code == 201
+    )
