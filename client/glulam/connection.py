@@ -4,7 +4,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -13,7 +13,11 @@ from glulam.errors import Problem, Refused, UnexpectedAnswer, Unreachable, refus
 
 attempts = 6
 longest_pause_seconds = 30.0
+connect_seconds = 30.0
+read_seconds = 120.0
 passing_statuses = frozenset({429, 502, 503, 504})
+store_statuses = passing_statuses | {500}
+"""Of an object store, which asks for a repetition by 500 too."""
 
 Query = Mapping[str, Any]
 Body = Callable[[], Iterable[bytes]]
@@ -53,7 +57,7 @@ class Connection:
             auth=OriginToken(httpx.URL(url), token),
             transport=transport,
             follow_redirects=True,
-            timeout=httpx.Timeout(30.0, read=120.0),
+            timeout=httpx.Timeout(connect_seconds, read=read_seconds),
             headers={"User-Agent": "glulam/0.1.0"},
         )
 
@@ -64,8 +68,9 @@ class Connection:
         """The JSON at a path below `/api/v1`."""
         return self._json(self.request("GET", path, query=query))
 
-    def post(self, path: str, body: Any) -> Any:
-        return self._json(self.request("POST", path, json=body))
+    def post(self, path: str, body: Any, patience_seconds: float = 0.0) -> Any:
+        """`patience_seconds`: what the answer may take beyond the usual."""
+        return self._json(self.request("POST", path, json=body, patience_seconds=patience_seconds))
 
     def put(self, path: str, body: Any) -> Any:
         return self._json(self.request("PUT", path, json=body))
@@ -88,30 +93,53 @@ class Connection:
     def send(self, method: str, url: str, content: Body, size: int) -> None:
         """Send bytes to an address: absolute, or a path on this registry. `size` in bytes."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._retried(lambda: self._client.request(method, url, content=content(), headers=headers))
+        passing = passing_statuses if self.is_own(url) else store_statuses
+        self._retried(lambda: self._client.request(method, url, content=content(), headers=headers), passing)
 
-    def request(self, method: str, path: str, *, query: Query | None = None, json: Any = None) -> httpx.Response:
+    def is_own(self, url: str | httpx.URL) -> bool:
+        """Whether an address, absolute or a path, is the registry's and not its object store's."""
+        registry = httpx.URL(self.url)
+        return origin(registry.join(url)) == origin(registry)
+
+    def request(
+        self, method: str, path: str, *, query: Query | None = None, json: Any = None, patience_seconds: float = 0.0
+    ) -> httpx.Response:
         """A request below `/api/v1` and its successful answer.
 
         Raises: Refused, Unreachable.
         """
         params = {key: value for key, value in (query or {}).items() if value is not None}
         headers = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
+        timeout = httpx.Timeout(connect_seconds, read=read_seconds + patience_seconds)
         return self._retried(
-            lambda: self._client.request(method, f"/api/v1{path}", params=params, json=json, headers=headers)
+            lambda: self._client.request(
+                method, f"/api/v1{path}", params=params, json=json, headers=headers, timeout=timeout
+            )
         )
 
     @contextmanager
     def stream(
         self, path: str, headers: Mapping[str, str], timeout: httpx.Timeout | None = None
     ) -> Iterator[httpx.Response]:
-        """The answer to one GET as it arrives, whatever its status; one attempt.
+        """The answer to one GET as it arrives, whatever its status; one attempt. The registry may send us to its store.
 
         Raises: Unreachable, also when the connection breaks within the block.
         """
         options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         try:
-            with self._client.stream("GET", f"/api/v1{path}", headers=headers, **options) as response:
+            with ExitStack() as stack:
+
+                def get(url: str | httpx.URL, headers: Mapping[str, str], follow: bool) -> httpx.Response:
+                    return stack.enter_context(
+                        self._client.stream("GET", url, headers=headers, follow_redirects=follow, **options)
+                    )
+
+                response = get(f"/api/v1{path}", headers, False)
+                if response.next_request is not None:
+                    url = response.next_request.url
+                    # the store has entity tags of its own, and what lies at an address of it never changes
+                    dropped = () if self.is_own(url) else ("If-Range",)
+                    response = get(url, {key: headers[key] for key in headers if key not in dropped}, True)
                 yield response
         except httpx.TransportError as error:
             raise Unreachable(f"{self.url}: {error or type(error).__name__}") from error
@@ -123,7 +151,9 @@ class Connection:
             seconds = float(retry_after)
         self._sleep(min(seconds, longest_pause_seconds))
 
-    def _retried(self, send: Callable[[], httpx.Response]) -> httpx.Response:
+    def _retried(
+        self, send: Callable[[], httpx.Response], passing: frozenset[int] = passing_statuses
+    ) -> httpx.Response:
         for attempt in range(attempts):
             last = attempt == attempts - 1
             try:
@@ -136,8 +166,8 @@ class Connection:
             if response.is_success:
                 return response
             refused = refusal_of(response)
-            passing = response.status_code in passing_statuses or refused.type == "request-in-progress"
-            if last or not passing:
+            passes = response.status_code in passing or refused.type == "request-in-progress"
+            if last or not passes:
                 raise refused
             self.pause(attempt, response.headers.get("Retry-After"))
         raise AssertionError("the last attempt returns or raises")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from glulam.connection import Connection, attempts, passing_statuses, refusal_of
+from glulam.connection import Connection, attempts, passing_statuses, refusal_of, store_statuses
 from glulam.digests import chunks_of, digest_of_file
 from glulam.errors import DigestMismatch, UnexpectedAnswer, Unreachable
 from glulam.progress import Meter, Progress
@@ -125,7 +125,8 @@ def receive(connection: Connection, address: str, partial: Partial) -> None:
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": f'"{file.digest.removeprefix("sha256:")}"'}
     with connection.stream(address, headers) as response:
-        if response.status_code in passing_statuses:
+        passing = passing_statuses if connection.is_own(response.url) else store_statuses
+        if response.status_code in passing:
             raise Unreachable(f"{connection.url}: status {response.status_code}")
         if not response.is_success:
             response.read()

@@ -26,6 +26,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+no_problem = "about:blank"
+"""The type where an answer carried no problem: it did not come from a registry, or never reached it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -45,7 +48,7 @@ class Problem:
         known = {"type", "title", "status", "detail", "request_id"}
         title = str(body.get("title") or f"status {status}")
         return cls(
-            type=str(body.get("type", "about:blank")).rsplit("/", 1)[-1],
+            type=str(body.get("type", no_problem)).rsplit("/", 1)[-1],
             title=title,
             status=int(body.get("status") or status),
             detail=str(body.get("detail") or title),

@@ -1,20 +1,22 @@
 """Bytes to the registry: small files in one request, large ones in parts that survive an interruption."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glulam.connection import Connection
 from glulam.digests import chunks_of, digest_of_file
-from glulam.errors import InvalidArgument
+from glulam.errors import GlulamError, InvalidArgument, Refused, no_problem
 from glulam.progress import Meter, Progress
 from glulam.records import record_name
 
 small_bytes = 8 << 20
 """Files below this go in one PUT; they are cheaper to send again than to send in parts."""
 parallel = 4
+slowest_bytes_per_second = 20e6
+"""What a registry is given to read, hash and store an upload whose parts are all there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def upload_whole(connection: Connection, file: LocalFile, progress: Progress) ->
 
 
 def upload_in_parts(connection: Connection, file: LocalFile, progress: Progress, pool: ThreadPoolExecutor) -> None:
-    begun = connection.post("/uploads", {"digest": file.digest, "size": file.size})
+    asked = {"digest": file.digest, "size": file.size}
+    begun = connection.post("/uploads", asked)
     part_size = begun["part_size"]
 
     def extent(part: Mapping[str, Any]) -> tuple[int, int]:
@@ -89,9 +92,25 @@ def upload_in_parts(connection: Connection, file: LocalFile, progress: Progress,
 
     done = sum(extent(part)[1] for part in begun["parts"] if part["done"])
     meter = Meter(progress, file.path, file.size, done)
-    missing = [part for part in begun["parts"] if not part["done"]]
-    list(pool.map(lambda part: send(connection, part["url"], file, *extent(part), meter), missing))
-    connection.post(f"/uploads/{begun['id']}/complete", {})
+
+    def send_missing(parts: Sequence[Mapping[str, Any]]) -> None:
+        sending = [
+            pool.submit(send, connection, part["url"], file, *extent(part), meter) for part in parts if not part["done"]
+        ]
+        wait(sending)
+        for part in sending:
+            part.result()
+
+    try:
+        send_missing(begun["parts"])
+    except Refused as refused:
+        # no problem of the registry's: its store takes these addresses no more, and there are fresh ones
+        if refused.type != no_problem:
+            raise
+        begun = connection.post("/uploads", asked)
+        send_missing(begun["parts"])
+    # the registry hashes all of it before it answers
+    connection.post(f"/uploads/{begun['id']}/complete", {}, patience_seconds=file.size / slowest_bytes_per_second)
 
 
 def send(connection: Connection, url: str, file: LocalFile, start: int, size: int, meter: Meter) -> None:
@@ -107,4 +126,8 @@ def send(connection: Connection, url: str, file: LocalFile, start: int, size: in
             counted += len(chunk)
             meter.add(len(chunk))
 
-    connection.send("PUT", url, body, size)
+    try:
+        connection.send("PUT", url, body, size)
+    except GlulamError:
+        meter.add(-counted)
+        raise
