@@ -630,6 +630,13 @@ class TooManyFiles(OverLimit):
         super().__init__(f"{found} files, at most {limit}", limit=limit, found=found)
 
 
+class UploadTooSlow(OverLimit):
+    """The next bytes of an upload did not come in time; nothing was stored."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the next bytes did not come within {seconds:g} s; nothing was stored", seconds=seconds)
+
+
 class StoreFull(OverLimit):
     """The object store has no room left; nothing was stored."""
 
@@ -656,6 +663,13 @@ class NotReady(Unavailable):
 
     def __init__(self, part: str) -> None:
         super().__init__(f"the {part} does not answer", part=part)
+
+
+class TooManyUploads(Unavailable):
+    """As many uploads as this registry receives at a time are under way."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} uploads are under way, which is as many as are received at a time", limit=limit)
 
 
 class BlobDamaged(Unavailable):

@@ -6,13 +6,14 @@ import time
 import uuid
 
 import structlog
+from anyio import Semaphore
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import accounts, audit, health, merges, problems, repositories, uploads, versions
 from app.api.route import plain_url
-from app.assembly import Services
+from app.assembly import HttpLimits, Services
 
 log = structlog.get_logger("app.requests")
 
@@ -37,6 +38,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.state.upload_slots = Semaphore(services.http.concurrent_uploads)
     problems.install(app)
     api = APIRouter(prefix="/api/v1", responses=documented_problems, dependencies=[Depends(plain_url)])
     for router in (
@@ -54,7 +56,7 @@ def create_app(services: Services) -> FastAPI:
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
-    app.add_middleware(Observed)
+    app.add_middleware(Observed, http=services.http)
     return app
 
 
@@ -78,10 +80,11 @@ documented_problems: dict[int | str, dict[str, object]] = {
 
 
 class Observed:
-    """Names each request, in a header, in every log line and in every problem; and measures it."""
+    """Names each request, in a header, in every log line and in every problem; measures it; and completes its Location."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, http: HttpLimits) -> None:
         self.app = app
+        self.http = http
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,7 +102,11 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                location = headers.get("location", "")
+                if location.startswith("/"):
+                    headers["Location"] = self.http.link(location)
             await send(message)
 
         try:

@@ -1,31 +1,46 @@
 """The multipart form: files and fields of one version."""
 
-from collections.abc import AsyncIterator
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
+from app.api.route import once
 from app.assembly import Services
 from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
 from app.domain.names import RepositoryName
 from app.domain.version import Version
 from app.errors import MalformedRequest, UploadTooLarge
-from app.services.publishing import FormFile, NewVersion, ParentAsked
+from app.services.publishing import FormFile, NewVersion, ParentAsked, chunk_bytes
 
 known_fields = {"files", "version", "builds_on", "initialized_from", "base_model", "notes", "message"}
 longest_text = 10_000
 
 
-async def read_form(request: Request, services: Services, caller: Caller, name: RepositoryName) -> Version:
-    """Publish what a form holds. Nothing is stored unless all of it is valid.
+async def publish_form(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    name: RepositoryName,
+    answer: Callable[[Version], Response],
+) -> Response:
+    """Publish what a form holds, once for each Idempotency-Key. Nothing is stored unless all of it is valid.
 
-    Raises: UploadTooLarge, MalformedRequest, InvalidPath, and as `Publishing.publish`.
+    Raises: UploadTooLarge, MalformedRequest, InvalidPath, IdempotencyKeyReused, RequestInProgress, and as
+    `Publishing.publish`.
     """
+    key = request.headers.get("idempotency-key")
+    caller = replace(caller, idempotency_key=key)
+    # first of all: nobody fills the disk for nothing
+    await run_in_threadpool(services.publishing.check_writable, caller, name)
     async with parsed(request, services.http.form_bytes) as form:
         if unknown := sorted(set(form) - known_fields):
             raise MalformedRequest(f"the form has no field {unknown[0]!r}", pointer=f"/{unknown[0]}")
@@ -47,7 +62,28 @@ async def read_form(request: Request, services: Services, caller: Caller, name: 
             notes=text_of(form, "notes"),
             message=text_of(form, "message"),
         )
-        return await run_in_threadpool(services.publishing.publish_form, caller, name, files, new)
+
+        async def publish(_: Request) -> Response:
+            return answer(await run_in_threadpool(services.publishing.publish_form, caller, name, files, new))
+
+        if key is None:
+            return await publish(request)
+        return await once(request, services, caller, key, await run_in_threadpool(gist_of, form), publish)
+
+
+def gist_of(form: FormData) -> bytes:
+    """The same for the same fields and files, whatever boundary stood between them."""
+    said = []
+    for field, value in form.multi_items():
+        if isinstance(value, str):
+            said.append([field, value])
+            continue
+        hashed = hashlib.sha256()
+        value.file.seek(0)
+        while chunk := value.file.read(chunk_bytes):
+            hashed.update(chunk)
+        said.append([field, value.filename or "", hashed.hexdigest()])
+    return json.dumps(said).encode()
 
 
 @asynccontextmanager
@@ -71,9 +107,15 @@ async def parsed(request: Request, limit: int) -> AsyncIterator[FormData]:
         raise MalformedRequest("multipart/form-data is needed")
     try:
         async with request.form(max_files=1000, max_fields=200) as form:
+            # the body is read: whoever asks for more, as an answer that is given again does, gets an end and no waiting
+            request._receive = nothing_more
             yield form
     except HTTPException as error:
         raise MalformedRequest(f"the form cannot be read: {error.detail}") from error
+
+
+async def nothing_more() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def files_in(form: FormData) -> list[UploadFile]:

@@ -82,9 +82,11 @@ statuses: dict[type[RegistryError], tuple[int, str]] = {
     e.MergeFailed: (500, "The merge stopped on a fault"),
     e.UploadTooLarge: (413, "The upload is too large"),
     e.TooManyFiles: (413, "Too many files"),
+    e.UploadTooSlow: (408, "The upload is too slow"),
     e.StoreFull: (507, "The object store is full"),
     e.RangeNotSatisfiable: (416, "The range lies outside the file"),
     e.NotReady: (503, "A part does not answer"),
+    e.TooManyUploads: (503, "Too many uploads"),
     e.BlobDamaged: (503, "Stored bytes are damaged"),
 }
 
@@ -128,6 +130,9 @@ def registry_error(request: Request, error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, e.Unavailable | e.RequestInProgress):
         headers["Retry-After"] = "2"
+    if isinstance(error, e.UploadTooSlow):
+        # what is still on its way belongs to no request any more
+        headers["Connection"] = "close"
     if isinstance(error, e.RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.facts['size_bytes']}"
     if isinstance(error, e.BlobDamaged):

@@ -11,6 +11,7 @@ from app.api.auth import ServicesDep, Writer
 from app.api.bodies import Answer, Body
 from app.api.route import JsonRoute
 from app.api.streams import declared_size, receive
+from app.assembly import HttpLimits
 from app.domain.digest import parse_digest
 from app.services.uploading import Upload
 
@@ -45,12 +46,12 @@ class UploadAnswer(Answer):
     expires_at: datetime
 
     @classmethod
-    def of(cls, value: Upload) -> "UploadAnswer":
+    def of(cls, value: Upload, http: HttpLimits) -> "UploadAnswer":
         parts = [
             PartBody(
                 number=part.number,
                 size=part.size_bytes,
-                url=part.url or f"/api/v1/uploads/{value.id}/parts/{part.number}",
+                url=part.url or http.link(f"/api/v1/uploads/{value.id}/parts/{part.number}"),
                 done=part.is_done,
             )
             for part in value.parts
@@ -83,13 +84,13 @@ def begin_upload(body: UploadBody, services: ServicesDep, caller: Writer, respon
     """Begin a resumable upload, or go on with the caller's unfinished one of the same bytes."""
     upload = services.uploading.begin(caller, parse_digest(body.digest), body.size)
     response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
-    return UploadAnswer.of(upload)
+    return UploadAnswer.of(upload, services.http)
 
 
 @router.get("/uploads/{id}")
 def get_upload(id: UUID, services: ServicesDep, caller: Writer) -> UploadAnswer:
     """Which parts are there."""
-    return UploadAnswer.of(services.uploading.get(caller, id))
+    return UploadAnswer.of(services.uploading.get(caller, id), services.http)
 
 
 @streams.put("/uploads/{id}/parts/{number}", status_code=204, openapi_extra=bytes_body, response_class=Response)

@@ -19,7 +19,7 @@ from app.api.bodies import (
     Weight,
     base_model_of,
 )
-from app.api.forms import read_form
+from app.api.forms import publish_form
 from app.api.paging import PageDep, plain_text, row_number
 from app.api.route import JsonRoute
 from app.api.streams import archive_answer, file_answer
@@ -28,7 +28,7 @@ from app.domain.number import VersionNumber
 from app.domain.version import Version
 from app.lineage.aliases import AliasRecord
 from app.services.publishing import NewVersion, ParentAsked
-from app.services.tracing import Direction
+from app.services.tracing import Direction, deepest
 
 router = APIRouter(route_class=JsonRoute)
 streams = APIRouter()
@@ -154,14 +154,15 @@ def publish(
     return published_body(made)
 
 
-@streams.post(root + "/versions/form", status_code=201, openapi_extra=form_body)
-async def publish_form(
-    namespace: str, name: str, request: Request, services: ServicesDep, caller: Writer, response: Response
-) -> VersionBody:
+@streams.post(root + "/versions/form", status_code=201, openapi_extra=form_body, response_model=VersionBody)
+async def publish_files(namespace: str, name: str, request: Request, services: ServicesDep, caller: Writer) -> Response:
     """Publish files sent as a multipart form: what a page and `curl -F` use."""
-    made = await read_form(request, services, caller, RepositoryName(namespace, name))
-    response.headers["Location"] = location_of(made)
-    return published_body(made)
+
+    def answer(made: Version) -> Response:
+        body = published_body(made).model_dump_json()
+        return Response(body, 201, {"Location": location_of(made)}, media_type="application/json")
+
+    return await publish_form(request, services, caller, RepositoryName(namespace, name), answer)
 
 
 def location_of(version: Version) -> str:
@@ -234,7 +235,7 @@ def get_lineage(
     services: ServicesDep,
     caller: Anyone,
     direction: Direction = Direction.BOTH,
-    depth: Annotated[int | None, Query(ge=0, le=10_000)] = None,
+    depth: Annotated[int | None, Query(ge=0, le=deepest)] = None,
 ) -> LineageAnswer:
     """What a version stands on and comes from, and what stands on it."""
     found = services.tracing.trace(caller, RepositoryName(namespace, name), ref, direction, depth)

@@ -20,7 +20,7 @@ from app.errors import (
     NotFound,
     ScopeMissing,
 )
-from app.lineage import accounts, audit
+from app.lineage import accounts, audit, idempotency
 from app.lineage.accounts import TokenRecord
 from app.lineage.engine import Connection, Database
 
@@ -102,12 +102,17 @@ class Accounts:
             raise Forbidden("make users of", "this registry")
         check_namespace(name)
         with self.database.begin() as tx:
-            return self._create_namespace(tx, caller, name, "user")
+            return self._earlier(tx, caller, name) or self._create_namespace(tx, caller, name, "user")
+
+    def _earlier(self, tx: Connection, caller: Caller, name: str) -> Namespace | None:
+        """What this very request has made before, when its answer was lost."""
+        return None if idempotency.made(tx, caller) is None else accounts.find_namespace(tx, name)
 
     def _create_namespace(self, tx: Connection, caller: Caller, name: str, kind: str) -> Namespace:
         id = uuid4()
         if not accounts.create_namespace(tx, id, name, kind):
             raise NameExists(name)
+        idempotency.note(tx, caller, str(id))
         audit.record(tx, caller, f"{kind}.created", name, namespace=id)
         made = accounts.find_namespace(tx, name)
         if made is None:
@@ -121,6 +126,8 @@ class Accounts:
         """
         check_namespace(name)
         with self.database.begin() as tx:
+            if (earlier := self._earlier(tx, caller, name)) is not None:
+                return self._checked(tx, earlier)
             made = self._create_namespace(tx, caller, name, "organization")
             named = {user.lower() for user, _ in members}
             if (caller.name or "").lower() not in named:

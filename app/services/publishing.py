@@ -109,8 +109,7 @@ class Publishing:
             parse_digest(digest)
         with self.database.begin() as tx:
             repository = finding.writable(tx, name, caller)
-            made = idempotency.made(tx, caller)
-            if made is not None and (earlier := versions.get(tx, UUID(made), caller)) is not None:
+            if (earlier := self._earlier(tx, caller)) is not None:
                 return earlier
             known = blobs.nameable(tx, caller, new.files.values())
             for path, digest in new.files.items():
@@ -121,6 +120,16 @@ class Publishing:
             version = self._write_new(tx, caller, repository, number, new, content)
             idempotency.note(tx, caller, str(version.id))
             return version
+
+    def _earlier(self, tx: Connection, caller: Caller) -> Version | None:
+        """What this very request has published before, when its answer was lost."""
+        made = idempotency.made(tx, caller)
+        return None if made is None else versions.get(tx, UUID(made), caller)
+
+    def check_writable(self, caller: Caller, name: RepositoryName) -> None:
+        """Before anything is received for it. Raises: NotFound, Deleted, Forbidden."""
+        with self.database.read() as tx:
+            finding.writable(tx, name, caller)
 
     def publish_form(self, caller: Caller, name: RepositoryName, files: Sequence[FormFile], new: NewVersion) -> Version:
         """As `publish`, with the bytes at hand instead of digests."""
@@ -135,10 +144,13 @@ class Publishing:
             new = replace(new, files={path: source.digest for path, source in sources.items()})
             for is_trial in (True, False):
                 with self.database.begin() as tx, tx.begin_nested() as savepoint:
+                    if (earlier := self._earlier(tx, caller)) is not None:
+                        return earlier
                     for source in sources.values():
                         blobs.record(tx, source.digest, source.inspection.size_bytes, source.inspection.as_json())
                     repository = finding.writable(tx, name, caller)
                     version = self._write_new(tx, caller, repository, number, new, content)
+                    idempotency.note(tx, caller, str(version.id))
                     if is_trial:
                         savepoint.rollback()
                 if is_trial:

@@ -12,7 +12,7 @@ from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, check_name, key_of
 from app.domain.repository import Derivatives, Namespace, Repository, Visibility
 from app.errors import Forbidden, NameExists, NameTaken, NotFound, UnsupportedFeature
-from app.lineage import accounts, audit, repositories
+from app.lineage import accounts, audit, idempotency, repositories
 from app.lineage.codec import dump_base
 from app.lineage.engine import Connection, Database
 from app.services import finding
@@ -54,6 +54,8 @@ class Registering:
         if new.kind is Kind.STACK:
             raise UnsupportedFeature("a repository of kind stack")
         with self.database.begin() as tx:
+            if idempotency.made(tx, caller) is not None:
+                return finding.repository(tx, new.name, caller)
             namespace = accounts.find_namespace(tx, new.name.namespace)
             if namespace is None:
                 raise NotFound(new.name.namespace, "/namespace")
@@ -76,6 +78,7 @@ class Registering:
             if holder is None:
                 if not repositories.insert_repository(tx, id, namespace.id, check_name(new.name.name), values):
                     raise NameExists(str(new.name))
+                idempotency.note(tx, caller, str(id))
                 audit.record(
                     tx, caller, "repository.created", str(new.name), namespace=namespace.id, repository=str(id)
                 )
@@ -93,6 +96,7 @@ class Registering:
             }
             values = {field: value for field, value in values.items() if field not in kept}
             repositories.change(tx, id, {**values, "deleted_at": None})
+            idempotency.note(tx, caller, str(id))
             opened = repositories.get(tx, id)
             audit.record(
                 tx,
