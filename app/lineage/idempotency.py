@@ -35,6 +35,7 @@ def reserve(tx: Connection, user: UUID, key: str, fingerprint: bytes, abandoned:
     ).returning(k.key)
     if tx.execute(taken).first() is not None:
         return None
+    # a conflict locks its row, whether or not it is then updated: nobody releases it before it is read
     row = tx.execute(select(k.fingerprint, k.status, k.location, k.body).where(k.user_id == user, k.key == key)).one()
     return KeptAnswer(row.fingerprint, row.status, row.location, row.body)
 

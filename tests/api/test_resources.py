@@ -183,3 +183,20 @@ def test_no_file_has_the_name_of_a_folder_beside_it(registry: Registry) -> None:
     assert (
         alice.try_publish("alice/own", made | {"notes/a": b"1", "notes/b": b"2", "notes.txt": b"3"}).status_code == 201
     )
+
+
+def test_readers_that_dawdle_leave_the_server_to_the_others(registry: Registry) -> None:
+    admin = registry.admin
+    large = b"x" * 24 * 1024 * 1024
+    admin.publish("admin/large", make_adapter(1).files | {"notes.txt": large})
+    with served(registry) as http, ExitStack() as stack:
+        for _ in range(45):
+            opened = stack.enter_context(closing(socket.socket()))
+            # what the operating system takes in for the reader would hide that nobody reads
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+            opened.connect((http.base_url.host, http.base_url.port))
+            path = "/api/v1/repositories/admin/large/versions/1.0.0/files/notes.txt"
+            opened.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert opened.recv(12) == b"HTTP/1.1 200"
+        assert http.get("/api/v1/whoami").status_code == 200
+        assert http.get("/readyz").status_code == 200
