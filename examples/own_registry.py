@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,10 @@ class OwnRegistry:
 
 
 @contextmanager
-def own_registry(data: Path) -> Iterator[OwnRegistry]:
+def own_registry(data: Path, others: Mapping[str, str] = {}) -> Iterator[OwnRegistry]:
     """Started and ready within the block, stopped with all its processes after it; its log is `up.log` in the folder.
 
+    `others` are further settings, by variable.
     Raises: RuntimeError with the end of the log when it does not become ready.
     """
     with socket.socket() as probe:
@@ -42,6 +43,7 @@ def own_registry(data: Path) -> Iterator[OwnRegistry]:
         "GLULAM_HOST": "127.0.0.1",
         "GLULAM_PORT": str(port),
         "GLULAM_LOG_FORMAT": "json",
+        **others,
     }
     data.mkdir(parents=True)
     log = data / "up.log"

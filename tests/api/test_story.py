@@ -5,10 +5,22 @@ import json
 import tarfile
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from tests.api.conftest import Registry, done, make_adapter, refused
+from app.settings import Settings
+from tests.api.conftest import Registry, done, make_adapter, refused, with_s3
+from tests.s3server.server import S3Server
+
+
+@pytest.fixture(params=["file", "s3"])
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """Every test here on either store."""
+    if request.param == "file":
+        return settings
+    server: S3Server = request.getfixturevalue("s3_server")
+    return with_s3(settings, server)
 
 
 def delta_of(weights: bytes, config: bytes, module: str) -> NDArray[np.float64]:

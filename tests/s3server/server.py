@@ -2,14 +2,17 @@
 
 import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import httpx
@@ -27,11 +30,13 @@ buckets = itertools.count(1)
 
 
 def free_ports(count: int) -> list[int]:
-    """Nobody else's at this moment; all held at once, so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
+    """Below those that the kernel gives out: while the server is dead nobody else is to get its ports."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports = sorted({*ports, port})
     return ports
 
 
@@ -70,6 +75,17 @@ class S3Server:
     def shared_bucket(self) -> str:
         """A bucket for tests that keep to a prefix of their own."""
         return self.make_bucket()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of a registry with a fresh prefix of this server as its object store, by the names of `Settings`."""
+        return {
+            "object_store": f"s3://{self.shared_bucket}/{uuid4()}",
+            "s3_endpoint_url": self.url,
+            "s3_region": "us-east-1",
+            "s3_access_key_id": f"test:{access_key}",
+            "s3_secret_access_key": secret_key,
+        }
 
     @cached_property
     def client(self) -> Any:
