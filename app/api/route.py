@@ -145,7 +145,8 @@ async def replayed(request: Request, kept: KeptAnswer) -> Response:
     if kept.location is None:
         return Response(kept.body, status, headers, media_type="application/json")
     path = urlsplit(kept.location).path
-    scope = {key: request.scope[key] for key in ("type", "asgi", "http_version", "server", "client", "scheme")}
+    connection = {"type", "asgi", "http_version", "server", "client", "scheme"}
+    scope = {key: value for key, value in request.scope.items() if key in connection}
     scope |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
     scope["headers"] = [(name, value) for name, value in request.scope["headers"] if name in repeated_headers]
     messages: list[Message] = []
