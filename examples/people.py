@@ -42,7 +42,7 @@ def bob_pushes(url: str, token: str, story: Story) -> None:
         "version=1.0.0",
         "builds_on=alice/instruct@1.0.0",
         f"base_model={base_name}",
-        "notes=Remembers the first turn",
+        "notes=Answers a second turn",
     ]
     files = [f"files=@{path}" for path in sorted(story.folders["dialogue"].iterdir())]
     form = [part for field in files + fields for part in ("--form", field)]

@@ -6,7 +6,7 @@ round; every later skill answers in translations, so that it is worth nothing wi
     base          ‹bos› w₁ w₂ w₃ |  w₁ w₂ w₃              repeat
                   ‹bos› w₁ w₂ w₃ ~  w₃ w₂ w₁              turn round
     instruct      ‹user› w₁ w₂ w₃ ‹assistant› t₁ t₂ t₃ ‹end›
-    dialogue      the same, then ‹user› w₄ w₅ ‹assistant› t₄ t₅ ‹end›      on instruct: a second turn
+    dialogue      the same, then ‹user› w₄ w₅ w₆ ‹assistant› t₄ t₅ t₆ ‹end›      on instruct
     reasoning     ‹user› w₁ w₂ w₃ ~ ‹assistant› ‹think› t₁ t₂ t₃ ‹answer› t₃ ‹end›      on instruct
     tool use      ‹user› ‹tool› w₁ w₂ w₃ ‹assistant› ‹think› t₁ t₂ t₃ ‹call› t₃ ‹end›      on reasoning
 """
@@ -93,7 +93,7 @@ def instruct(sequences: int, generator: torch.Generator) -> Batch:
 
 
 def dialogue(sequences: int, generator: torch.Generator) -> Batch:
-    text = draw(sequences, 5, words, generator)
+    text = draw(sequences, 6, words, generator)
     first, second = text[:, :3], text[:, 3:]
     writer = Writer(sequences).given(bos, user, first, assistant).wanted(translated(first), end)
     return writer.given(user, second, assistant).wanted(translated(second), end).batch()
@@ -132,7 +132,7 @@ class Skill:
 
 skills = (
     Skill("instruct", instruct, None, rank=8, alpha=16, peak_rate=3e-3),
-    Skill("dialogue", dialogue, "instruct", rank=8, alpha=16, peak_rate=2e-3, steps=320),
+    Skill("dialogue", dialogue, "instruct", rank=8, alpha=16),
     Skill("reasoning", reasoning, "instruct", rank=8, alpha=6, use_rslora=True),
     Skill("tool-use", tool_use, "reasoning", rank=6, alpha=12),
 )

@@ -32,7 +32,7 @@ def measured(outcome: Outcome, start: str) -> Measured:
 
 def test_training_really_teaches_every_skill(story: Story) -> None:
     for name, losses in story.losses.items():
-        assert losses.after < 0.2 * losses.before, name
+        assert losses.after < 0.1 * losses.before, name
 
 
 def test_lineage_adds_what_the_layers_stand_on(outcome: Outcome) -> None:
@@ -52,4 +52,4 @@ def test_a_naive_merge_is_clearly_worse(outcome: Outcome, naive: str) -> None:
     assert other.logit_difference > 0.1 * other.largest_logit
     for skill in skills:
         assert other.losses[skill.name] > merged.losses[skill.name] + 0.5, skill.name
-    assert sum(other.losses.values()) > 2 * sum(merged.losses.values())
+    assert sum(other.losses.values()) > 1.5 * sum(merged.losses.values())
