@@ -139,9 +139,10 @@ class LineageAnswer(Answer):
     truncated: bool = Field(description="There is more than an answer may hold: ask with a depth")
 
 
-class HolderBody(Answer):
+class HolderBody(VersionBody):
+    """A version, and where in it the file stands."""
+
     path: str
-    version: VersionBody
 
 
 @router.post(root + "/versions", status_code=201)
@@ -287,5 +288,5 @@ def aliases_body(records: Sequence[AliasRecord], cursor: str | None) -> Listed[A
 def look_up(hash: str, services: ServicesDep, caller: Anyone) -> Listed[HolderBody]:
     """Which readable versions hold a file with this sha256 (with or without its prefix), oldest first."""
     found = services.reading.lookup(caller, hash)
-    items = [HolderBody(path=path, version=VersionBody.of(version)) for version, path in found]
+    items = [HolderBody(path=path, **dict(VersionBody.of(version))) for version, path in found]
     return Listed[HolderBody](items=items, next_cursor=None)

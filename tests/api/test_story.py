@@ -119,3 +119,13 @@ def test_a_merge_can_be_watched_until_it_ends(registry: Registry) -> None:
     told = json.loads(news.text.split("data: ", 1)[1].split("\n", 1)[0])
     assert told["state"] == "succeeded"
     assert told["progress"]["done"] == told["progress"]["total"] == 2
+
+
+def test_a_file_is_found_by_its_hash(registry: Registry) -> None:
+    alice = registry.user("alice")
+    adapter = make_adapter(1)
+    published = alice.publish("alice/one", adapter)
+    digest = next(file["digest"] for file in published["files"] if file["path"] == "adapter_model.safetensors")
+    for text in (digest, digest.removeprefix("sha256:")):
+        found = done(alice.get(f"/lookup/{text}"))["items"]
+        assert [(item["reference"], item["path"]) for item in found] == [("alice/one@1.0.0", "adapter_model.safetensors")]
