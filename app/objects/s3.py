@@ -38,14 +38,8 @@ from app.objects.s3_multipart import Multipart, least_part_bytes, most_parts
 from app.objects.store import S3Options, StoredObject
 
 parallel_requests = 32
-copying = TransferConfig(
-    # the other one does not go where `endpoint_url` points
-    preferred_transfer_client="classic",
-    # a copy is one request that answers when all is copied: too large a one would run into the time limit
-    multipart_threshold=256 << 20,
-    multipart_chunksize=256 << 20,
-    max_concurrency=8,
-)
+copied_bytes = 256 << 20
+"""At a time, by the store."""
 
 
 class S3Store:
@@ -60,6 +54,14 @@ class S3Store:
             self.public = open_bucket(bucket, options, options.public_endpoint_url)
         self.is_direct = options.is_direct
         self.pool = ThreadPoolExecutor(parallel_requests, thread_name_prefix="s3")
+        self.copying = TransferConfig(
+            # the other one does not go where `endpoint_url` points
+            preferred_transfer_client="classic",
+            # a copy is one request that answers when all is copied: too large a one would run into the time limit
+            multipart_threshold=copied_bytes,
+            multipart_chunksize=copied_bytes,
+            max_concurrency=8,
+        )
 
     @property
     def client(self) -> Any:
@@ -161,7 +163,7 @@ class S3Store:
         condition = {"CopySourceIfMatch": etag}
         source, target = self.names(key), self.key_of(digest)
         with answered():
-            self.client.copy(source, self.bucket.name, target, ExtraArgs=condition, Config=copying)
+            self.client.copy(source, self.bucket.name, target, ExtraArgs=condition, Config=self.copying)
         if self.size(digest) != size_bytes:
             self.delete(digest)
             raise NotReady("object store")
@@ -181,6 +183,19 @@ class S3Store:
     def least_part_bytes(self, size_bytes: int) -> int:
         return max(least_part_bytes, -(-size_bytes // most_parts))
 
+    def begin_upload(self, upload: UUID) -> None:
+        key = self.upload_key(upload)
+        # a whole that was put together and not yet hashed needs no parts any more
+        if Multipart.find(self.bucket, key) is None and self.head(key) is None:
+            Multipart.begin(self.bucket, key)
+
+    def begun(self, upload: UUID) -> Multipart:
+        """Raises: UploadExpired."""
+        found = Multipart.find(self.bucket, self.upload_key(upload))
+        if found is None:
+            raise UploadExpired(str(upload))
+        return found
+
     def write_part(self, upload: UUID, number: int, chunks: Iterable[bytes]) -> int:
         if number < 1:
             raise ValueError("parts are numbered from 1")
@@ -188,9 +203,8 @@ class S3Store:
             for chunk in chunks:
                 body.write(chunk)
             size_bytes = body.tell()
-            multipart = Multipart.find_or_begin(self.bucket, self.upload_key(upload))
             try:
-                multipart.write(number, body, size_bytes)
+                self.begun(upload).write(number, body, size_bytes)
             except ClientError as error:
                 if is_absent(error):
                     raise UploadExpired(str(upload)) from error
@@ -200,7 +214,7 @@ class S3Store:
     def presign_parts(self, upload: UUID, sizes: Mapping[int, int], seconds: int) -> dict[int, str] | None:
         if not self.is_direct:
             return None
-        begun = Multipart.find_or_begin(self.bucket, self.upload_key(upload))
+        begun = self.begun(upload)
         public = Multipart(self.public, begun.key, begun.id)
         seconds = min(seconds, longest_presigned_seconds)
         return {number: public.presigned(number, size_bytes, seconds) for number, size_bytes in sizes.items()}

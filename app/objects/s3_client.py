@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
+    ConnectionError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -83,7 +84,13 @@ def answered() -> Iterator[None]:
             log.error("the object store refuses: %s", error)
             raise NotReady("object store") from error
         raise
-    except (HTTPClientError, IncompleteReadError, NoCredentialsError, PartialCredentialsError) as error:
+    except (
+        ConnectionError,
+        HTTPClientError,
+        IncompleteReadError,
+        NoCredentialsError,
+        PartialCredentialsError,
+    ) as error:
         log.error("the object store does not answer: %s", error)
         raise NotReady("object store") from error
 

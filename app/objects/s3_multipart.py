@@ -55,21 +55,9 @@ class Multipart:
 
     @classmethod
     def find(cls, bucket: Bucket, key: str) -> "Multipart | None":
-        """The unfinished one of a key. Of several, begun by racing processes, everybody finds the same."""
+        """The unfinished one of a key. Of several, which nobody makes on purpose, everybody finds the same."""
         found = [multipart for multipart in cls.below(bucket, key) if multipart.key == key]
         return min(found, key=lambda multipart: (multipart.initiated_at, multipart.id), default=None)
-
-    @classmethod
-    def find_or_begin(cls, bucket: Bucket, key: str) -> "Multipart":
-        found = cls.find(bucket, key)
-        if found is not None:
-            return found
-        begun = cls.begin(bucket, key)
-        # whoever began at the same moment looks again too, and one of us gives way
-        chosen = cls.find(bucket, key) or begun
-        if chosen.id != begun.id:
-            begun.abort()
-        return chosen
 
     def write(self, number: int, body: Spool, size_bytes: int) -> None:
         """Raises: ClientError, of an absent upload when it was aborted or completed; StoreFull."""

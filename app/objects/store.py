@@ -128,17 +128,20 @@ class ObjectStore(ByteStore, Protocol):
     def least_part_bytes(self, size_bytes: int) -> int:
         """The smallest part, the last aside, that the store takes in an upload of this size."""
 
+    def begin_upload(self, upload: UUID) -> None:
+        """Before its first part, and by one caller at a time; one that was begun already goes on where it is."""
+
     def write_part(self, upload: UUID, number: int, chunks: Iterable[bytes]) -> int:
         """Store one part (`number` ≥ 1) of an upload and return its size in bytes; durable when this returns.
 
         Atomic: an earlier part of that number stays until the new one is whole, for good when `chunks` raises.
-        Raises: StoreFull; UploadExpired when the upload was discarded while the part was written.
+        Raises: StoreFull; UploadExpired when the upload was discarded while the part was written, or never begun.
         """
 
     def presign_parts(self, upload: UUID, sizes: Mapping[int, int], seconds: int) -> Mapping[int, str] | None:
         """By number, where a client may PUT the parts of these sizes (in bytes) itself, for so long.
 
-        None: nowhere but through the server, that is by `write_part`.
+        None: nowhere but through the server, that is by `write_part`. Raises: UploadExpired, as there.
         """
 
     def missing_parts(self, upload: UUID, sizes: Sequence[int]) -> list[int]:

@@ -97,6 +97,8 @@ class Uploading:
         part_bytes = max(limits.part_bytes, self.store.least_part_bytes(size_bytes))
         with self.database.begin() as tx:
             found = blobs.begin_upload(tx, uuid4(), caller.user, digest, size_bytes, part_bytes, limits.upload_lease)
+            # while the row is locked: of several who begin the same upload the store sees one after the other
+            self.store.begin_upload(found.id)
         return self._with_parts(found)
 
     def _missing(self, found: UploadRecord) -> dict[int, int]:

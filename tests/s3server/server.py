@@ -142,7 +142,9 @@ class S3Server:
             "X-Container-Meta-Access-Control-Allow-Origin": origin,
             "X-Container-Meta-Access-Control-Expose-Headers": "etag",
         }
-        httpx.post(f"{signed_in.headers['X-Storage-Url']}/{bucket}", headers=headers).raise_for_status()
+        # the parts of unfinished uploads lie in a container of their own
+        for container in (bucket, f"{bucket}%2Bsegments"):
+            httpx.put(f"{signed_in.headers['X-Storage-Url']}/{container}", headers=headers).raise_for_status()
 
 
 def is_open(port: int) -> bool:
