@@ -71,8 +71,8 @@ def compare(story: Story, adapter: Path, model: Path) -> list[Measured]:
     expected = summed(base, story, wanted)
     candidates: dict[str, torch.nn.Module] = {
         "merged adapter (PEFT)": PeftModel.from_pretrained(load(story.folders["base"]), adapter).double(),
-        "merged model (transformers)": load(model),
-        "float64 sum, instruct once": expected,
+        "merged model": load(model),
+        "float64 sum": expected,
         "naive: instruct missing": summed(base, story, files_alone),
         "naive: instruct twice": summed(base, story, chains_added),
         "base": base,

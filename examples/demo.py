@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -63,9 +64,11 @@ def publish_and_merge(registry: OwnRegistry, story: Story, folder: Path, tell: T
 
 
 def table(measured: list[Measured]) -> Table:
-    shown = Table(title="\\[dialogue, tool use], as the registry merges it and as scripts do", title_justify="left")
+    title = "\\[dialogue, tool use] beside the float64 sum with instruct counted once"
+    # narrow enough for 80 columns
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("", no_wrap=True)
-    shown.add_column("max |Δ logit|", justify="right")
+    shown.add_column("max\n|Δ logit|", justify="right")
     for skill in skills:
         shown.add_column(f"loss\n{skill.name}", justify="right")
     for row in measured:
