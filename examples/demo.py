@@ -66,9 +66,9 @@ def publish_and_merge(registry: OwnRegistry, story: Story, folder: Path, tell: T
 def table(measured: list[Measured]) -> Table:
     title = "\\[dialogue, tool use] beside the float64 sum with instruct counted once"
     # narrow enough for 80 columns
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     shown.add_column("", no_wrap=True)
-    shown.add_column("max\n|Δ logit|", justify="right")
+    shown.add_column("max |Δ|\nlogit", justify="right")
     for skill in skills:
         shown.add_column(f"loss\n{skill.name}", justify="right")
     for row in measured:
