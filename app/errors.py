@@ -577,6 +577,13 @@ class NoExactAdapter(RefusedPlan):
         )
 
 
+class TooManyLayers(RefusedPlan):
+    """The method merges fewer layers than the recipe names."""
+
+    def __init__(self, method: str, most: int, found: int) -> None:
+        super().__init__(f"{method} merges at most {most} layers, not {found}", method=method, most=most, found=found)
+
+
 class UnsupportedFeature(RefusedPlan):
     """An adapter uses something that is stored and served, but not merged."""
 

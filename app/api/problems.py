@@ -76,6 +76,7 @@ statuses: dict[type[RegistryError], tuple[int, str]] = {
     e.BaseNotStored: (409, "The base model is not stored"),
     e.ModuleNotInBase: (409, "A module does not fit the base model"),
     e.NoExactAdapter: (409, "No exact adapter exists"),
+    e.TooManyLayers: (409, "More layers than the method merges"),
     e.UnsupportedFeature: (409, "This cannot be merged yet"),
     e.PlanTooLarge: (409, "The plan is too large"),
     e.ResultOverflow: (409, "The result does not fit the dtype"),

@@ -34,3 +34,23 @@ class Factors:
     def transposed(self) -> Self:
         """The factors of (B·A)ᵀ = Aᵀ·Bᵀ, for a base that stores its weight as [in, out]; views, no copy."""
         return type(self)(a=self.b.mT, b=self.a.mT, gain=self.gain)
+
+    def dense(self) -> Tensor:
+        """gain·B·A; [out, in], float64."""
+        product: Tensor = self.gain * (self.b.double() @ self.a.double())
+        return product
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One adapter's part in one module as a method takes it: what it changes, and what its vote weighs."""
+
+    delta: Factors
+    """Its gain is the scaling alone, so that Δ is what the adapter was trained to be."""
+    weight: float
+    """Not 0: a branch at weight 0 has no vote."""
+    identity: str = ""
+    """Names adapter and module; with the seed it decides the branch's random numbers."""
+
+    def transposed(self) -> Self:
+        return type(self)(self.delta.transposed(), self.weight, self.identity)

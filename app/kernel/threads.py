@@ -31,3 +31,9 @@ def in_order(function: Callable[[Piece], Result], pieces: Iterable[Piece], threa
         pool.shutdown(cancel_futures=True)
         # the pool's threads set their own number, and with it the one that threads to come begin with
         torch.set_num_threads(threads_before)
+
+
+def alone(function: Callable[[], Result]) -> Result:
+    """One result, computed by one thread, so that the number of threads is no part of it."""
+    (result,) = in_order(lambda work: work(), [function], 1)
+    return result

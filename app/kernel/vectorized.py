@@ -4,7 +4,8 @@ A stack's bits depend on the order of its members, so callers sort them (by cont
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -52,13 +53,19 @@ class LowRank:
     b: Tensor
     """[out, rank]. The largest entry of each column of U is positive, so that signs are no accident."""
     singular_values: Tensor
-    """Of the whole sum, descending, float64, on the CPU: all min(R, out, in) of them."""
+    """Descending, float64, on the CPU: of a sum all min(R, out, in) of them, of a sketch those it has found."""
+    energy: float
+    """Of the whole delta: the sum of all squared singular values."""
     energy_kept: float
-    """Share of the sum of the squared singular values; 1 for a delta of zeros."""
+    """Share of the energy; 1 for a delta of zeros."""
 
     @property
     def rank(self) -> int:
         return self.a.shape[0]
+
+    def transposed(self) -> Self:
+        """Of the transposed delta."""
+        return replace(self, a=self.b.mT.contiguous(), b=self.a.mT.contiguous())
 
 
 def best_rank(
@@ -99,27 +106,30 @@ def _best_rank(
     u_core, s, vh_core = torch.linalg.svd(r_b @ r_a.mT, full_matrices=False)
     s = torch.where(s > s[:, :1] * max(b.shape[1], a.shape[2]) * torch.finfo(torch.float64).eps, s, 0.0)
     singular_values = s.cpu()
-    kept = [_kept(values, rank, energy) for values in singular_values]
-    widest = max(kept_rank for kept_rank, _ in kept)
-    u = q_b @ u_core[:, :, :widest]
-    vh = vh_core[:, :widest] @ q_a.mT
-    largest = u.gather(1, u.abs().argmax(dim=1, keepdim=True))
-    root = s[:, None, :widest].sqrt() * largest.sign()
-    # a product with zero keeps the sign of its noise; these zeros have none
-    b = torch.where(root != 0, u * root, 0.0)
-    a = torch.where(root != 0, vh.mT * root, 0.0).mT
+    kept = [kept_rank(values, rank, energy) for values in singular_values]
+    widest = max(rank_kept for rank_kept, _ in kept)
+    a, b = balanced(q_b @ u_core[:, :, :widest], s[:, :widest], vh_core[:, :widest] @ q_a.mT)
     return [
         LowRank(
-            a=round_once(a[index, :kept_rank], dtype).contiguous(),
-            b=round_once(b[index, :, :kept_rank], dtype).contiguous(),
+            a=round_once(a[index, :rank_kept], dtype).contiguous(),
+            b=round_once(b[index, :, :rank_kept], dtype).contiguous(),
             singular_values=singular_values[index],
+            energy=float((singular_values[index] ** 2).sum()),
             energy_kept=energy_kept,
         )
-        for index, (kept_rank, energy_kept) in enumerate(kept)
+        for index, (rank_kept, energy_kept) in enumerate(kept)
     ]
 
 
-def _kept(singular_values: Tensor, rank: int | None, energy: float | None) -> tuple[int, float]:
+def balanced(u: Tensor, s: Tensor, vh: Tensor) -> tuple[Tensor, Tensor]:
+    """A = √S·Vᵀ and B = U·√S of a batch, the largest entry of each column of U made positive."""
+    largest = u.gather(-2, u.abs().argmax(dim=-2, keepdim=True))
+    root = s[..., None, :].sqrt() * largest.sign()
+    # a product with zero keeps the sign of its noise; these zeros have none
+    return torch.where(root != 0, vh.mT * root, 0.0).mT, torch.where(root != 0, u * root, 0.0)
+
+
+def kept_rank(singular_values: Tensor, rank: int | None, energy: float | None) -> tuple[int, float]:
     """The rank to keep of one module, and the share of the energy that it keeps."""
     largest = float(singular_values[0])
     if largest == 0:

@@ -8,6 +8,7 @@ from math import prod
 
 from app.domain.adapter import Checkpoint
 from app.domain.recipe import Dtype, Energy, Output
+from app.merge.methods import Space
 
 working_bytes = 8
 """The kernel computes in float64."""
@@ -19,33 +20,88 @@ batch_bytes = 256 << 20
 tile_values = 1 << 19
 tiles_at_once = 64
 """Of a base model, in the threads of one worker and waiting to be written."""
+element_tile_values = 1 << 16
+"""Of one tile of an element-wise method, or one row."""
+gathered_share = 0.064
+"""Of a delta's elements, set aside by a sweep that looks for its threshold, also when its first guess missed."""
+samples = 1 << 16
+sketch_oversampling = 16
 header_bytes_per_tensor = 160
 """Beside its name, in a safetensors header: dtype, shape and offsets at their longest, in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleSum:
-    """One module of the result: the sum of the members that have it."""
+    """One module of the result: what is summed, and what the method makes of the branches."""
 
     name: str
     out_features: int
     in_features: int
-    joined_rank: int
-    """The sum of the members' ranks: the rank of the exact result as it is written."""
+    space: Space
+    summed_rank: int
+    """The sum of the ranks of all that is added linearly."""
+    branch_rank: int
+    """The sum of the ranks of what the method takes."""
+    branches: int
     factor_bytes: int
     """Of the members' A and B as they are stored."""
 
     @property
+    def is_low_rank(self) -> bool:
+        return self.space is not Space.ELEMENTS or self.branches == 0
+
+    @property
+    def exact_rank(self) -> int:
+        """Of the exact result as it is written."""
+        return self.space.rank(self.summed_rank, self.branch_rank, self.out_features, self.in_features)
+
+    @property
+    def sides(self) -> int:
+        return self.out_features + self.in_features
+
+    @property
     def joined_bytes(self) -> int:
-        """Of A and B of all members, joined along the rank in float64."""
-        return working_bytes * self.joined_rank * (self.out_features + self.in_features)
+        """Of all that is added as factors, joined along the rank in float64."""
+        return working_bytes * (self.exact_rank if self.is_low_rank else self.summed_rank) * self.sides
+
+    @property
+    def method_bytes(self) -> int:
+        """What the method holds beside that, in float64.
+
+        A combination copies the factors. The joint space takes them joined, orthogonal factors and the result, and two cores
+        for each delta with a dozen for singular vectors; coordinates are R × in for each delta, three times, and for the
+        election. An element-wise method copies the factors and holds for each delta a sample and what its sweep sets aside,
+        and some tiles for each delta in every thread.
+        """
+        factors, rank = self.branch_rank * self.sides, self.branch_rank
+        if self.branches == 0:
+            return 0
+        match self.space:
+            case Space.SUM:
+                return 0
+            case Space.COMBINATION:
+                return working_bytes * factors
+            case Space.JOINT:
+                return working_bytes * (4 * factors + (2 * self.branches + 12) * rank**2)
+            case Space.COORDINATES:
+                coordinates = (3 * self.branches + 8) * rank * self.in_features
+                return working_bytes * (4 * factors + coordinates + 12 * rank**2)
+            case Space.ELEMENTS:
+                gathered = int(2 * gathered_share * self.out_features * self.in_features) + 3 * samples
+                tiles = tiles_at_once * max(element_tile_values, self.in_features, self.out_features)
+                return working_bytes * (factors + self.branches * gathered + (10 + 2 * self.branches) * tiles)
 
     def rank(self, output: Output) -> int:
         """Of the result: as it is for an exact one, an upper bound for a truncated one."""
         if output.rank is None:
-            return self.joined_rank
-        bound = min(self.joined_rank, self.out_features, self.in_features)
+            return self.exact_rank
+        bound = min(self.exact_rank, self.out_features, self.in_features)
         return bound if isinstance(output.rank, Energy) else min(output.rank, bound)
+
+    def sketch_bytes(self, output: Output) -> int:
+        """Of a randomized range finder: its width is the rank and some more; for an energy it may grow to the whole side."""
+        width = min(self.rank(output) + sketch_oversampling, self.out_features, self.in_features)
+        return working_bytes * width * (6 * self.sides + tiles_at_once * max(self.out_features, self.in_features))
 
 
 def adapter_bytes(sums: Iterable[ModuleSum], output: Output) -> int:
@@ -61,19 +117,23 @@ def adapter_bytes(sums: Iterable[ModuleSum], output: Output) -> int:
 def adapter_peak_bytes(sums: Sequence[ModuleSum], output: Output) -> int:
     """An upper bound of what a merge into an adapter holds at once.
 
-    An exact one goes module by module: the factors as stored, and joined in float64 with a working copy. A truncated one
-    takes modules of one shape and rank together, up to `batch_bytes` of joined factors or one module: held are the factors
-    as stored, the joined ones, their orthogonal factors, the singular vectors, a working copy and the result, each
-    R·(out + in) values in float64, and the core with its three factors, each R². For an energy the whole result waits, since
-    its ranks decide the header.
+    An exact one goes module by module: the factors as stored, what the method holds, and joined in float64 with a working
+    copy. A truncated one takes modules of one shape and rank together, up to `batch_bytes` of joined factors or one module:
+    held are the factors as stored, the joined ones, their orthogonal factors, the singular vectors, a working copy and the
+    result, each R·(out + in) values in float64, and the core with its three factors, each R². What is there in tiles only is
+    sketched, one module at a time. For an energy the whole result waits, since its ranks decide the header.
     """
     if output.rank is None:
-        return max((summed.factor_bytes + 3 * summed.joined_bytes for summed in sums), default=0)
+        return max((summed.factor_bytes + summed.method_bytes + 3 * summed.joined_bytes for summed in sums), default=0)
     groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-    for summed in sums:
-        each = summed.factor_bytes + 6 * summed.joined_bytes + 4 * working_bytes * summed.joined_rank**2
-        groups[summed.out_features, summed.in_features, summed.joined_rank].append(each)
     largest = 0
+    for summed in sums:
+        each = summed.factor_bytes + summed.method_bytes
+        if summed.is_low_rank:
+            each += 6 * summed.joined_bytes + 4 * working_bytes * summed.exact_rank**2
+            groups[summed.out_features, summed.in_features, summed.exact_rank].append(each)
+        else:
+            largest = max(largest, each + 2 * summed.joined_bytes + summed.sketch_bytes(output))
     for (out_features, in_features, rank), held in groups.items():
         joined_bytes = working_bytes * rank * (out_features + in_features)
         of_batch = max(1, batch_bytes // joined_bytes)
@@ -96,9 +156,9 @@ def model_peak_bytes(checkpoint: Checkpoint, sums: Sequence[ModuleSum]) -> int:
     """An upper bound of what a merge into a model holds at once; it does not grow with the number of tensors.
 
     `tiles_at_once` tiles of `tile_values` values (or one row), each as stored, summed in float64, and rounded; but never
-    more than all tensors. Beside them the factors of the two modules at a border, as stored, and joined twice in float64.
+    more than all tensors. Beside them two modules at a border: the factors as stored, joined twice in float64, and the method's.
     """
     row = max((tensor.shape[-1] for _, tensor in checkpoint.tensors if tensor.shape), default=0)
     values = min(tiles_at_once * max(tile_values, row), checkpoint.parameters)
-    joined = max((summed.factor_bytes + 2 * summed.joined_bytes for summed in sums), default=0)
+    joined = max((summed.factor_bytes + summed.method_bytes + 2 * summed.joined_bytes for summed in sums), default=0)
     return 3 * working_bytes * values + 2 * joined

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.adapter import Adapter, Checkpoint, Module, ModuleKind, TensorFact
+from app.domain.lineage import Role
 from app.domain.plan import BasePart, Member, Plan, Resolution
 from app.domain.recipe import Method, Output, OutputKind, Trunk, WeightFile
 from app.errors import (
@@ -13,10 +14,11 @@ from app.errors import (
     PlanTooLarge,
     RecalledInPlan,
     ShapeMismatch,
+    TooManyLayers,
     UnsupportedFeature,
 )
 from app.merge.costs import ModuleSum, adapter_bytes, adapter_peak_bytes, model_bytes, model_peak_bytes, value_bytes
-from app.merge.methods import methods
+from app.merge.methods import Space, methods
 from app.merge.published import Catalogue
 from app.merge.rules import path_to_recalled
 
@@ -52,19 +54,20 @@ def plan(
         weight_files: of the same, and of the base of a model output.
         base: of a model output; None for an adapter.
 
-    Raises: NoExactAdapter, UnsupportedFeature, ShapeMismatch, ModuleNotInBase, RecalledInPlan, PlanTooLarge.
+    Raises: NoExactAdapter, TooManyLayers, UnsupportedFeature, ShapeMismatch, ModuleNotInBase, RecalledInPlan, PlanTooLarge.
     """
     is_model = output.kind is OutputKind.MODEL
     is_exact = is_model or output.rank is None
     if not is_model and is_exact and not methods[method.name].is_low_rank:
         raise NoExactAdapter(method.name)
+    _check_branches(resolution, method)
     members = resolution.branches
     if output.trunk is Trunk.INCLUDED:
         members += resolution.trunk
     for member in members:
         for feature in adapters[member.version].unsupported:
             raise UnsupportedFeature(feature, member.version)
-    sums = _module_sums(members, adapters)
+    sums = _module_sums(members, adapters, methods[method.name].space)
     bytes_read = sum(file.size_bytes for member in members for file in weight_files[member.version])
     if base is None:
         bytes_written, peak_bytes = adapter_bytes(sums, output), adapter_peak_bytes(sums, output)
@@ -76,7 +79,7 @@ def plan(
         bytes_read += sum(file.size_bytes for file in weight_files[part.version])
         bytes_written, peak_bytes = model_bytes(checkpoint, output), model_peak_bytes(checkpoint, sums)
 
-    ranks = [summed.joined_rank if is_model else summed.rank(output) for summed in sums]
+    ranks = [summed.exact_rank if is_model else summed.rank(output) for summed in sums]
     result = Plan(
         base_model=resolution.base_model,
         trunk=resolution.trunk,
@@ -105,8 +108,18 @@ def _task_type(adapters: Sequence[Adapter]) -> str | None:
     return task_types.pop() if len(task_types) == 1 else None
 
 
-def _module_sums(members: Sequence[Member], adapters: Mapping[UUID, Adapter]) -> list[ModuleSum]:
+def _check_branches(resolution: Resolution, method: Method) -> None:
+    """Raises: TooManyLayers."""
+    most = methods[method.name].most_branches
+    found = sum(branch.weight != 0 for branch in resolution.branches)
+    if most is not None and found > most:
+        raise TooManyLayers(method.name, most, found)
+
+
+def _module_sums(members: Sequence[Member], adapters: Mapping[UUID, Adapter], space: Space) -> list[ModuleSum]:
     """The modules of the result by name; a member without a module adds nothing to it.
+
+    A branch at weight 0 has no vote: it is summed, at weight 0.
 
     Raises: ShapeMismatch, UnsupportedFeature.
     """
@@ -122,12 +135,20 @@ def _module_sums(members: Sequence[Member], adapters: Mapping[UUID, Adapter]) ->
                 raise ShapeMismatch(name, _delta_shape(first), _delta_shape(module), first_member.reference)
             if module.kind is not first.kind:
                 raise UnsupportedFeature(f"a {module.kind} beside a {first.kind} delta", member.version, name)
+        branches = [
+            module.rank
+            for member, module in held
+            if space is not Space.SUM and member.role is Role.BRANCH and member.weight != 0
+        ]
         sums.append(
             ModuleSum(
                 name=name,
                 out_features=first.out_features,
                 in_features=first.in_features,
-                joined_rank=sum(module.rank for _, module in held),
+                space=space,
+                summed_rank=sum(module.rank for _, module in held) - sum(branches),
+                branch_rank=sum(branches),
+                branches=len(branches),
                 factor_bytes=sum(_factor_bytes(module) for _, module in held),
             )
         )

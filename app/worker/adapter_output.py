@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,11 @@ from torch import Tensor
 from app.domain.adapter import ModuleKind
 from app.domain.plan import Plan
 from app.domain.recipe import Dtype, Energy, WeightFile
+from app.errors import NoExactAdapter
+from app.kernel.sketch import best_of_tiles
+from app.kernel.threads import alone, in_order
 from app.kernel.vectorized import LowRank, best_rank, concatenate
+from app.merge.methods import methods
 from app.objects.store import ByteStore
 from app.worker.adapter_config import adapter_config
 from app.worker.progress import Meter
@@ -41,8 +46,10 @@ def write_adapter(
 
     The same plan gives the same bytes, and nothing of a caller is in them. Memory holds one batch of modules, but for
     an energy the whole result, since its ranks decide the header that comes before the first tensor.
-    Raises: ResultOverflow, BlobDamaged, StoreFull.
+    Raises: NoExactAdapter, ResultOverflow, BlobDamaged, StoreFull.
     """
+    if plan.output.rank is None and not methods[plan.method.name].is_low_rank:
+        raise NoExactAdapter(plan.method.name)
     dtype = stored_names[plan.output.dtype or Dtype.FLOAT32]
     report: dict[str, Any] = {}
     results: Iterable[Summed]
@@ -90,7 +97,7 @@ def parts_of(results: Iterable[Summed], meter: Meter) -> Iterator[memoryview]:
 
 def exact_sums(stacks: Sequence[ModuleStack], dtype: str, store: ByteStore, device: torch.device) -> Iterator[Summed]:
     for stack in stacks:
-        a, b = concatenate(stack.load(store, device), torch_dtypes[dtype])
+        a, b = concatenate(alone(partial(stack.load, store, device)), torch_dtypes[dtype])
         yield Summed(stack, a, b)
 
 
@@ -106,14 +113,28 @@ def best_sums(
     modules: dict[str, Any] = {}
     kept = total = 0.0
     for batch in batches(stacks, batch_bytes):
-        loaded = [stack.load(store, device) for stack in batch]
-        for stack, low_rank in zip(batch, best_rank(loaded, torch_dtypes[dtype], **target), strict=True):
+        for stack, low_rank in zip(batch, best_of(batch, torch_dtypes[dtype], target, store, device), strict=True):
             modules[stack.name] = spectrum_of(low_rank)
-            energy = float((low_rank.singular_values**2).sum())
-            kept += low_rank.energy_kept * energy
-            total += energy
+            kept += low_rank.energy_kept * low_rank.energy
+            total += low_rank.energy
             yield Summed(stack, low_rank.a.cpu(), low_rank.b.cpu())
     report |= {"energy_kept": kept / total if total > 0 else 1.0, "per_module": dict(sorted(modules.items()))}
+
+
+def best_of(
+    batch: Sequence[ModuleStack],
+    dtype: torch.dtype,
+    target: Mapping[str, Any],
+    store: ByteStore,
+    device: torch.device,
+) -> list[LowRank]:
+    """Of a batch: factors are decomposed together, what is there in tiles is alone."""
+    if batch[0].is_low_rank:
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        return best_rank(list(in_order(lambda stack: stack.load(store, device), batch, threads)), dtype, **target)
+    (stack,) = batch
+    low_rank = best_of_tiles(stack.load_tiled(store, device), dtype, **target)
+    return [low_rank.transposed() if stack.module.is_transposed else low_rank]
 
 
 def spectrum_of(low_rank: LowRank) -> dict[str, Any]:

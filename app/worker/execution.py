@@ -10,7 +10,7 @@ import torch
 
 from app.domain.plan import MergeReport, Plan
 from app.domain.recipe import OutputKind, WeightFile
-from app.errors import BaseNotStored, UnknownMethod
+from app.errors import BaseNotStored
 from app.objects.store import ByteStore
 from app.worker.adapter_output import write_adapter
 from app.worker.model_output import BaseFiles, write_model
@@ -38,7 +38,7 @@ def execute(
     progress: Progress,
     max_shard_bytes: int = largest_shard_bytes,
 ) -> Execution:
-    """Sum the plan's members and write the result.
+    """Merge the plan's members and write the result.
 
     Args:
         members: by version, for every member of the plan.
@@ -48,11 +48,9 @@ def execute(
         progress: told after each module (unit `modules`) or tensor of the base (unit `bytes`), and every second within
             a large one; an exception of it ends the work and comes out of here.
 
-    Raises: UnknownMethod, UnsupportedFeature, ShapeMismatch, ModuleNotInBase, BaseNotStored, ResultOverflow,
+    Raises: UnknownMethod, NoExactAdapter, UnsupportedFeature, ShapeMismatch, ModuleNotInBase, BaseNotStored, ResultOverflow,
         BlobDamaged, StoreFull. What was placed before is left to collection.
     """
-    if plan.method.name != "linear":
-        raise UnknownMethod(plan.method.name, ["linear"])
     started_at = time.monotonic()
     stacks = stacks_of(plan, members, store)
     if plan.output.kind is OutputKind.ADAPTER:

@@ -17,7 +17,7 @@ from app.domain.recipe import Dtype, WeightFile
 from app.errors import ModuleNotInBase, UnsupportedFeature
 from app.formats.header import size_of_dtype
 from app.kernel.rounding import round_once
-from app.kernel.threads import in_order
+from app.kernel.threads import alone, in_order
 from app.kernel.vectorized import add_to_base, concatenate
 from app.objects.store import ByteStore
 from app.worker.progress import Meter
@@ -204,27 +204,42 @@ def cast_of(target: Target, store: ByteStore, start: int, count: int) -> Work:
     return cast
 
 
+Merge = Callable[[torch.Tensor, int, int, torch.dtype], torch.Tensor]
+"""(rows of the base, first row, last row, dtype of the result) → the rows of the result."""
+
+
 def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torch.device) -> Iterator[Work]:
-    factors = stack.load(store, device)
-    if stack.module.is_transposed:
-        factors = [pair.transposed() for pair in factors]
-    a, b = concatenate(factors, torch.float64)
-    del factors
+    merge_rows, rows_at_once = merge_of(stack, target.fact.shape[1], store, device)
     rows, columns = target.fact.shape
     width = size_of_dtype[target.fact.dtype]
-    rows_at_once = max(1, tile_values // columns)
 
     def merge(first: int, last: int) -> memoryview:
         offset = target.fact.start + first * columns * width
         base = read_values(store, target.digest, target.fact.dtype, offset, (last - first) * columns)
         tile = base.reshape(last - first, columns).to(device)
-        merged = add_to_base(tile, a, b[first:last], torch_dtypes[target.entry.dtype])
+        merged = merge_rows(tile, first, last, torch_dtypes[target.entry.dtype])
         check_finite(merged, target.entry.name)
         return bytes_of(merged)
 
     for first in range(0, rows, rows_at_once):
         last = min(first + rows_at_once, rows)
         yield partial(merge, first, last)
+
+
+def merge_of(stack: ModuleStack, columns: int, store: ByteStore, device: torch.device) -> tuple[Merge, int]:
+    """What a module's stack does to rows of the base's weight, and how many rows it takes at once."""
+    if not stack.is_low_rank:
+        tiled = stack.load_tiled(store, device)
+        return tiled.add_to_base, tiled.tiles.rows_at_once
+    factors = alone(partial(stack.load, store, device))
+    if stack.module.is_transposed:
+        factors = [pair.transposed() for pair in factors]
+    a, b = concatenate(factors, torch.float64)
+
+    def add(base: torch.Tensor, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
+        return add_to_base(base, a, b[first:last], dtype)
+
+    return add, max(1, tile_values // columns)
 
 
 def carried_files(plan: Plan, base: BaseFiles, store: ByteStore) -> tuple[list[WeightFile], list[str]]:

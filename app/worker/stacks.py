@@ -1,7 +1,7 @@
 """The members of a plan, module by module."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import torch
@@ -9,10 +9,14 @@ import torch
 from app.domain.adapter import Adapter, Module, ModuleKind, TensorFact
 from app.domain.digest import Digest
 from app.domain.lineage import Role
-from app.domain.plan import Plan
-from app.domain.recipe import Trunk, WeightFile
-from app.errors import ShapeMismatch, UnsupportedFeature
-from app.kernel.factors import Factors
+from app.domain.plan import Member, Plan
+from app.domain.recipe import Method, Trunk, WeightFile
+from app.errors import ShapeMismatch, UnknownMethod, UnsupportedFeature
+from app.kernel.factors import Branch, Factors
+from app.kernel.methods import merge_factors, merge_tiles
+from app.kernel.tiles import Tiled
+from app.kernel.vectorized import concatenate
+from app.merge.methods import methods
 from app.objects.store import ByteStore
 from app.worker.tensors import read_facts, read_tensor
 
@@ -32,19 +36,26 @@ class Part:
     member: Digest
     """The member's content digest: what an error calls it, since every reader of the merge knows it by another name."""
     module: Module
-    gain: float
-    """The member's weight · the module's scaling."""
+    weight: float
+    is_branch: bool
+    """Put to the method; else added linearly, at its weight."""
     digest: Digest
     a: TensorFact
     b: TensorFact
 
+    def load(self, store: ByteStore, device: torch.device, gain: float) -> Factors:
+        """Raises: BlobDamaged."""
+        a, b = (read_tensor(store, self.digest, fact).to(device) for fact in (self.a, self.b))
+        return Factors(a=a, b=b, gain=gain)
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleStack:
-    """All that is summed in one module, in the order of the members' content digests."""
+    """All that is merged in one module: what is summed in the order of the members' content digests, and the branches."""
 
     name: str
     parts: tuple[Part, ...]
+    method: Method
 
     @property
     def module(self) -> Module:
@@ -57,31 +68,60 @@ class ModuleStack:
         return self.module.out_features, self.module.in_features
 
     @property
+    def is_low_rank(self) -> bool:
+        """The result is factors; else it is there in tiles only."""
+        return methods[self.method.name].is_low_rank or not any(part.is_branch for part in self.parts)
+
+    @property
     def rank(self) -> int:
-        """The sum of the ranks."""
-        return sum(part.module.rank for part in self.parts)
+        """Of the exact result."""
+        of_branches = sum(part.module.rank for part in self.parts if part.is_branch)
+        of_summed = sum(part.module.rank for part in self.parts if not part.is_branch)
+        return methods[self.method.name].space.rank(of_summed, of_branches, *self.shape)
+
+    def load_summed(self, store: ByteStore, device: torch.device) -> list[Factors]:
+        """What is added linearly. Raises: BlobDamaged."""
+        return [
+            part.load(store, device, part.weight * part.module.scaling) for part in self.parts if not part.is_branch
+        ]
+
+    def load_branches(self, store: ByteStore, device: torch.device) -> list[Branch]:
+        """What the method takes. Raises: BlobDamaged."""
+        return [
+            Branch(part.load(store, device, part.module.scaling), part.weight, f"{part.member}\n{self.name}")
+            for part in self.parts
+            if part.is_branch
+        ]
 
     def load(self, store: ByteStore, device: torch.device) -> list[Factors]:
-        """Raises: BlobDamaged."""
-        return [
-            Factors(
-                a=read_tensor(store, part.digest, part.a).to(device),
-                b=read_tensor(store, part.digest, part.b).to(device),
-                gain=part.gain,
-            )
-            for part in self.parts
-        ]
+        """The result as factors to be summed, where it is low rank; for one thread, since a method may decompose.
+
+        Raises: BlobDamaged.
+        """
+        summed, branches = self.load_summed(store, device), self.load_branches(store, device)
+        return summed + (merge_factors(self.method.name, branches, self.method.parameters) if branches else [])
+
+    def load_tiled(self, store: ByteStore, device: torch.device) -> Tiled:
+        """The result of an element-wise method, in the rows of the base's weight. Raises: BlobDamaged."""
+        summed, branches = self.load_summed(store, device), self.load_branches(store, device)
+        if self.module.is_transposed:
+            summed, branches = [one.transposed() for one in summed], [branch.transposed() for branch in branches]
+        tiled = merge_tiles(self.method.name, branches, self.method.parameters)
+        return replace(tiled, summed=concatenate(summed, torch.float64)) if summed else tiled
 
 
 def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -> list[ModuleStack]:
-    """What is summed in each module, sorted by the module's name; a module that a member lacks is no part of it.
+    """What is merged in each module, sorted by the module's name; a module that a member lacks is no part of it.
 
-    With a referenced trunk the branches alone are summed. Planning has refused what is refused here; a worker does not
-    build on that.
-    Raises: UnsupportedFeature, ShapeMismatch, BlobDamaged.
+    With a referenced trunk the branches alone are merged. A branch at weight 0 has no vote: it is summed, at weight 0.
+    Planning has refused what is refused here; a worker does not build on that.
+    Raises: UnknownMethod, UnsupportedFeature, ShapeMismatch, BlobDamaged.
     """
+    if plan.method.name not in methods:
+        raise UnknownMethod(plan.method.name, sorted(methods))
+    facts_of_method = methods[plan.method.name]
     parts: dict[str, list[Part]] = {}
-    for member in plan.members:
+    for member in members_in_order(plan):
         if plan.output.trunk is Trunk.REFERENCED and member.role is not Role.BRANCH:
             continue
         adapter, weights = files[member.version].adapter, files[member.version].weights
@@ -95,7 +135,8 @@ def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -
                 Part(
                     member=member.content_digest,
                     module=module,
-                    gain=member.weight * module.scaling,
+                    weight=member.weight,
+                    is_branch=member.role is Role.BRANCH and member.weight != 0 and not facts_of_method.is_sum,
                     digest=weights.digest,
                     a=facts[module.a_key],
                     b=facts[module.b_key],
@@ -103,7 +144,14 @@ def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -
             )
     for name, summands in parts.items():
         check_agreement(name, summands)
-    return [ModuleStack(name, tuple(parts[name])) for name in sorted(parts)]
+    return [ModuleStack(name, tuple(parts[name]), plan.method) for name in sorted(parts)]
+
+
+def members_in_order(plan: Plan) -> tuple[Member, ...]:
+    """By content digest; for a method that minds the order, the branches in the order of the layers."""
+    if methods[plan.method.name].ignores_order:
+        return plan.members
+    return tuple(sorted(plan.trunk, key=lambda member: member.content_digest)) + plan.branches
 
 
 def check_agreement(name: str, parts: Sequence[Part]) -> None:
@@ -119,11 +167,14 @@ def check_agreement(name: str, parts: Sequence[Part]) -> None:
 
 
 def batches(stacks: Sequence[ModuleStack], limit_bytes: int) -> Iterator[list[ModuleStack]]:
-    """The stacks in runs of one shape and rank, each with joined float64 factors of at most `limit_bytes` (or alone)."""
+    """The stacks in runs of one shape and rank, each with joined float64 factors of at most `limit_bytes` (or alone).
+
+    What is there in tiles only comes last and alone.
+    """
     batch: list[ModuleStack] = []
-    for stack in sorted(stacks, key=lambda stack: (stack.shape, stack.rank, stack.name)):
+    for stack in sorted(stacks, key=lambda stack: (not stack.is_low_rank, stack.shape, stack.rank, stack.name)):
         joined_bytes = 8 * sum(stack.shape) * stack.rank
-        is_same = bool(batch) and (batch[0].shape, batch[0].rank) == (stack.shape, stack.rank)
+        is_same = bool(batch) and (batch[0].shape, batch[0].rank) == (stack.shape, stack.rank) and stack.is_low_rank
         if batch and (not is_same or joined_bytes * (len(batch) + 1) > limit_bytes):
             yield batch
             batch = []

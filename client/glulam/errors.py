@@ -75,6 +75,7 @@ advice = {
     "base-model-mismatch": "merge only adapters of one base model",
     "base-not-stored": "push the base model as a repository of kind model, or ask for an adapter",
     "no-exact-adapter": "ask for a rank (--rank), an energy (--energy) or a model (--model)",
+    "too-many-layers": "merge fewer layers, or by another method",
     "not-an-adapter": "name adapters as layers; a model parent is given as the base model",
     "plan-too-large": "merge in two steps, or ask the operator for a higher limit",
 }
@@ -227,6 +228,7 @@ plan_problems = {
     "base-not-stored",
     "module-not-in-base",
     "no-exact-adapter",
+    "too-many-layers",
     "unsupported-feature",
     "plan-too-large",
 }

@@ -26,7 +26,7 @@ def test_linear_is_the_default() -> None:
 def test_a_method_that_is_not_there_is_named_beside_those_that_are() -> None:
     with pytest.raises(UnknownMethod) as refused:
         parse_method({"name": "average"})
-    assert refused.value.facts == {"name": "average", "known": ["linear"], "pointer": "/method/name"}
+    assert refused.value.facts == {"name": "average", "known": sorted(methods), "pointer": "/method/name"}
 
 
 def test_defaults_are_filled_in() -> None:
@@ -69,4 +69,4 @@ def test_a_parameter_out_of_its_range_is_refused(key: str, value: object) -> Non
 
 
 def test_every_method_names_its_paper() -> None:
-    assert all("arXiv:" in facts.paper and facts.summary for facts in methods.values())
+    assert all(facts.paper and facts.summary for facts in methods.values())

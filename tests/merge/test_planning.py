@@ -105,7 +105,7 @@ def test_an_embedding_and_a_linear_layer_are_not_summed() -> None:
 
 
 def test_a_method_whose_result_is_not_low_rank_has_no_exact_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    full_rank = replace(methods_module.methods["linear"], is_low_rank=False)
+    full_rank = replace(methods_module.methods["linear"], space=methods_module.Space.ELEMENTS)
     monkeypatch.setitem(methods_module.methods, "dense", full_rank)
     with pytest.raises(NoExactAdapter):
         a_plan(adapter(module("q", 2)), method=Method("dense"))

@@ -276,7 +276,7 @@ def test_members_that_disagree_on_a_shape_are_refused(bench: Bench, story: Weigh
 
 
 def test_a_method_that_is_not_there_is_refused(bench: Bench, story: Weighted) -> None:
-    plan = replace(bench.plan([bench.member(story[0][0].files, 1.0)], Output()), method=Method("ties"))
+    plan = replace(bench.plan([bench.member(story[0][0].files, 1.0)], Output()), method=Method("alchemy"))
     with pytest.raises(UnknownMethod):
         execute(plan, bench.files, None, bench.store, "cpu", lambda done, total, unit: None)
 

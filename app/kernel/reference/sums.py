@@ -1,4 +1,4 @@
-"""What the methods mean: dense, float64, one adapter at a time, readable beside the papers. Slow, and never used to serve."""
+"""The weighted sum of deltas, its best approximation, and what is added to a base."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def linear(stack: Sequence[Factors]) -> Tensor:
     """
     delta = torch.zeros(stack[0].shape, dtype=torch.float64)
     for factors in stack:
-        delta += factors.gain * (factors.b.double() @ factors.a.double())
+        delta += factors.dense()
     return delta
 
 

@@ -1,0 +1,174 @@
+"""Methods that live in the joint space of the factors: everything is computed on an R × R core (KnOTS: on R × in).
+
+B = [B₁ … B_N] and A = [A₁; …; A_N] give B = Q_B·R_B and Aᵀ = Q_A·R_A, so that Δᵢ = Q_B·Mᵢ·Q_Aᵀ with a small Mᵢ. A method
+that goes by singular vectors does the same to Mᵢ as to Δᵢ, since Q_B and Q_A have orthonormal columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from app.kernel.elections import elections
+from app.kernel.factors import Branch, Factors
+from app.kernel.selection import kth_largest
+
+eps = torch.finfo(torch.float64).eps
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The branches in the basis of all their factors."""
+
+    q_b: Tensor
+    """[out, min(R, out)], orthonormal columns."""
+    q_a: Tensor
+    """[in, min(R, in)], orthonormal columns."""
+    r_b: Tensor
+    r_a: Tensor
+    cores: list[Tensor]
+    """Mᵢ of the deltas without their weights."""
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, branches: Sequence[Branch]) -> "Joint":
+        q_b, r_b = torch.linalg.qr(torch.cat([branch.delta.b.double() for branch in branches], dim=1))
+        q_a, r_a = torch.linalg.qr(torch.cat([branch.delta.a.double() for branch in branches]).mT)
+        cores, start = [], 0
+        for branch in branches:
+            end = start + branch.delta.rank
+            cores.append(branch.delta.gain * (r_b[:, start:end] @ r_a[:, start:end].mT))
+            start = end
+        return cls(q_b, q_a, r_b, r_a, cores, branches[0].delta.shape)
+
+    def svd(self, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `svd`; the noise is that of the dense delta's size."""
+        return svd(matrix, max(self.shape))
+
+    def factors(self, core: Tensor) -> list[Factors]:
+        """Q_B·core·Q_Aᵀ at the rank min(R, out, in)."""
+        if len(core) <= core.shape[1]:
+            return [Factors(a=core @ self.q_a.mT, b=self.q_b, gain=1.0)]
+        return [Factors(a=self.q_a.mT, b=self.q_b @ core, gain=1.0)]
+
+
+def svd(matrix: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S, Vᵀ without the singular values that are rounding noise of a matrix with `size` rows or columns."""
+    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    rank = int((s > s[0] * size * eps).sum())
+    return u[:, :rank], s[:rank], vh[:rank]
+
+
+def polar(columns: Tensor, size: int) -> Tensor:
+    """U·Vᵀ of the SVD: the nearest matrix with orthonormal columns, on dependent ones a partial isometry."""
+    u, _, vh = svd(columns, size)
+    return u @ vh
+
+
+def weighted_cores(joint: Joint, branches: Sequence[Branch]) -> list[Tensor]:
+    return [branch.weight * core for branch, core in zip(branches, joint.cores, strict=True)]
+
+
+def tsv(branches: Sequence[Branch], *, scale: float) -> list[Factors]:
+    joint = Joint.of(branches)
+    parts = [joint.svd(core) for core in weighted_cores(joint, branches)]
+    s = torch.cat([part[1] for part in parts])
+    if len(s) == 0:
+        return joint.factors(torch.zeros_like(joint.cores[0]))
+    u = polar(torch.cat([part[0] for part in parts], dim=1), joint.shape[0])
+    v = polar(torch.cat([part[2].mT for part in parts], dim=1), joint.shape[1])
+    return joint.factors(scale * (u * s) @ v.mT)
+
+
+def iso_c(branches: Sequence[Branch], *, scale: float) -> list[Factors]:
+    joint = Joint.of(branches)
+    total = torch.stack(weighted_cores(joint, branches)).sum(dim=0)
+    u, s, vh = joint.svd(total)
+    return joint.factors(scale * s.mean() * (u @ vh) if len(s) else total)
+
+
+def iso_cts(branches: Sequence[Branch], *, scale: float, common_fraction: float) -> list[Factors]:
+    joint = Joint.of(branches)
+    cores = weighted_cores(joint, branches)
+    total = torch.stack(cores).sum(dim=0)
+    u, s, vh = joint.svd(total)
+    if len(s) == 0:
+        return joint.factors(total)
+    own_rank = min(len(s) // len(cores), round((len(s) - int(len(s) * common_fraction)) / len(cores)))
+    common = len(s) - own_rank * len(cores)
+    common_u = u[:, :common]
+    us, ss, vs = [common_u], [s[:common]], [vh[:common].mT]
+    for core in cores:
+        own_u, own_s, own_vh = torch.linalg.svd(core - common_u @ (common_u.mT @ core), full_matrices=False)
+        # what the projection leaves of a direction that the common part spans is noise of the delta's own size
+        rank = min(own_rank, int((own_s > 1e-12 * core.norm()).sum()))
+        us.append(own_u[:, :rank])
+        ss.append(own_s[:rank])
+        vs.append(own_vh[:rank].mT)
+    u = polar(torch.cat(us, dim=1), joint.shape[0])
+    v = polar(torch.cat(vs, dim=1), joint.shape[1])
+    return joint.factors(scale * torch.cat(ss).mean() * (u @ v.mT))
+
+
+def cart(branches: Sequence[Branch], *, scale: float, fraction: float) -> list[Factors]:
+    joint = Joint.of(branches)
+    cores = weighted_cores(joint, branches)
+    mean = torch.stack(cores).sum(dim=0) / len(cores)
+    rank = ceil(fraction * min(sum(branch.delta.rank for branch in branches), *joint.shape))
+    result = mean.clone()
+    for core in cores:
+        u, s, vh = torch.linalg.svd(core - mean, full_matrices=False)
+        result += scale * (u[:, :rank] * s[:rank]) @ vh[:rank]
+    return joint.factors(result)
+
+
+def knots_ties(branches: Sequence[Branch], *, density: float, scale: float) -> list[Factors]:
+    """The SVD of [Δ₁ … Δ_N] is that of Q_B·[R_B,ᵢ·Lᵢ]·blockdiag(Qᵢᵀ), where Aᵢᵀ = Qᵢ·Lᵢᵀ: of a matrix of R columns."""
+    q_b, r_b = torch.linalg.qr(torch.cat([branch.delta.b.double() for branch in branches], dim=1))
+    rights, smalls, start = [], [], 0
+    for branch in branches:
+        left = branch.delta.gain * r_b[:, start : start + branch.delta.rank]
+        _, triangle = torch.linalg.qr(branch.delta.a.double().mT)
+        rights.append(left)
+        smalls.append(left @ triangle.mT)
+        start += branch.delta.rank
+    out_features, in_features = branches[0].delta.shape
+    u, _, _ = svd(torch.cat(smalls, dim=1), max(out_features, in_features * len(branches)))
+    coordinates = [(u.mT @ left) @ branch.delta.a.double() for left, branch in zip(rights, branches, strict=True)]
+    merged = scale * voted(coordinates, branches, density)
+    return at_joint_rank(q_b @ u, merged, branches)
+
+
+def core_ties(branches: Sequence[Branch], *, density: float, scale: float) -> list[Factors]:
+    """The cores in the singular vectors of the joint factors: a basis that the factors alone decide."""
+    joint = Joint.of(branches)
+    u, _, _ = svd(joint.r_b, max(joint.r_b.shape[1], joint.shape[0]))
+    v, _, _ = svd(joint.r_a, max(joint.r_a.shape[1], joint.shape[1]))
+    merged = scale * voted([u.mT @ core @ v for core in joint.cores], branches, density)
+    return at_joint_rank(joint.q_b @ (u @ merged), (joint.q_a @ v).mT, branches)
+
+
+def voted(values: Sequence[Tensor], branches: Sequence[Branch], density: float) -> Tensor:
+    """TIES, convention `paper`, of small matrices that are all there."""
+    if values[0].numel() == 0:
+        return values[0]
+    k = int(density * values[0].numel())
+    trimmed = [value.masked_fill(value.abs() < kth_largest(value.abs().flatten(), k), 0.0) for value in values]
+    weights = [branch.weight for branch in branches]
+    return elections["paper"].merge(zip(trimmed, weights, strict=True))
+
+
+def at_joint_rank(b: Tensor, a: Tensor, branches: Sequence[Branch]) -> list[Factors]:
+    """b·a at the rank min(R, out, in) that every joint method has, so that it is known without the values."""
+    out_features, in_features = branches[0].delta.shape
+    rank = min(sum(branch.delta.rank for branch in branches), out_features, in_features)
+    if len(a) > rank:
+        # more than one side of the delta: one factor is the delta itself, the other the identity
+        delta, identity = b @ a, torch.eye(rank, dtype=torch.float64, device=b.device)
+        b, a = (identity, delta) if out_features == rank else (delta, identity)
+    missing = rank - len(a)
+    return [
+        Factors(a=torch.nn.functional.pad(a, (0, 0, 0, missing)), b=torch.nn.functional.pad(b, (0, missing)), gain=1.0)
+    ]
