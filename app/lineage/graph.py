@@ -1,11 +1,12 @@
 """Lineage: walks over the edges, up and down, none of them without a bound."""
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Uuid, any_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Select, Uuid, any_, bindparam, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -17,8 +18,6 @@ from app.lineage import tables as t
 from app.lineage.access import can_read_version
 from app.lineage.codec import load_base
 
-deepest = 1_000
-"""Levels of a walk; each is a statement."""
 most_catalogued = 20_000
 """Versions that one plan may have to look at: far above what anybody stacks, and still read in a second or two."""
 
@@ -71,44 +70,59 @@ def among(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> ColumnEle
     return column == any_(bindparam(None, list(ids), uuids))
 
 
-def one_up(caller: Caller) -> Select[UUID]:
-    """The parents of the versions in `level`: nothing stands behind a hidden one."""
+def up_from(level: Any, caller: Caller) -> Select[UUID]:
+    """The parents of the versions that `level` (a condition on the child) holds for: nothing stands behind a hidden one."""
     e, v, r = t.Edge, t.Version, t.Repository
     step = select(e.parent_id).join(v, v.id == e.child_id).join(r, r.id == v.repository_id)
-    return step.where(e.child_id == any_(bindparam("level", type_=uuids)), can_read_version(caller)).distinct()
+    return step.where(level(e.child_id), can_read_version(caller))
 
 
-def one_down(caller: Caller) -> Select[UUID]:
-    """The children of the versions in `level`: what the caller may not read is not there at all, nor what is behind it."""
+def down_from(level: Any, caller: Caller) -> Select[UUID]:
+    """The children of the versions that `level` holds for: what the caller may not read is not there, nor what is behind it."""
     e, v, r = t.Edge, t.Version, t.Repository
     step = select(e.child_id).join(v, v.id == e.child_id).join(r, r.id == v.repository_id)
-    return step.where(e.parent_id == any_(bindparam("level", type_=uuids)), can_read_version(caller)).distinct()
+    return step.where(level(e.parent_id), can_read_version(caller))
 
 
-def walk(tx: Connection, root: UUID, step: Select[UUID], depth: int | None, limit: int) -> tuple[dict[UUID, int], bool]:
-    """How far each version is from the root, nearest first; and whether versions within the depth that was asked for are
-    missing, beyond the limit or the deepest level.
+def reach(tx: Connection, root: UUID, step: Any, caller: Caller, limit: int) -> tuple[set[UUID], bool]:
+    """Everything that steps lead to from the root, and whether there is more than the limit. One recursive statement."""
+    walked = select(t.Version.id).where(t.Version.id == root).cte("walked", recursive=True)
+    walked = walked.union(step(lambda end: end == walked.c.id, caller).join(walked, true()))
+    found = list(tx.execute(select(walked.c.id).limit(limit + 1)).scalars())
+    return set(found[:limit]) | {root}, len(found) > limit
 
-    A level is one statement, so that each version is met once, however many ways lead to it.
-    """
-    distances = {root: 0}
 
-    def next_level(level: Iterable[UUID]) -> set[UUID]:
-        return {id for id in tx.execute(step, {"level": list(level)}).scalars() if id not in distances}
-
-    level = {root}
-    for distance in range(1, (deepest if depth is None else depth) + 1):
-        level = next_level(level)
+def walk(tx: Connection, root: UUID, step: Any, caller: Caller, depth: int, limit: int) -> tuple[set[UUID], bool]:
+    """What so many steps lead to from the root. A level is one statement, so that each version is met once."""
+    statement = step(lambda end: end == any_(bindparam("level", type_=uuids)), caller).distinct()
+    found, level = {root}, {root}
+    for _ in range(depth):
+        level = set(tx.execute(statement, {"level": list(level)}).scalars()) - found
         if not level:
-            return distances, False
-        distances |= dict.fromkeys(sorted(level)[: limit - len(distances)], distance)
-        if not level <= distances.keys():
-            return distances, True
-    return distances, depth is None and bool(next_level(level))
+            break
+        if len(found) + len(level) > limit:
+            return found | set(sorted(level)[: limit - len(found)]), True
+        found |= level
+    return found, False
 
 
-def nodes_of(tx: Connection, distances: Mapping[UUID, int], caller: Caller) -> list[Node]:
-    """The versions of a walk, nearest first, the older ones first among equally near ones."""
+def nearest_first(root: UUID, nodes: Iterable[Node], steps: Iterable[tuple[UUID, UUID]]) -> list[Node]:
+    """The nodes by their distance from the root along the steps (from, to); what the bounds cut off from it comes last."""
+    ways: dict[UUID, list[UUID]] = {}
+    for start, end in steps:
+        ways.setdefault(start, []).append(end)
+    distances, queue = {root: 0}, deque([root])
+    while queue:
+        here = queue.popleft()
+        for end in ways.get(here, ()):
+            if end not in distances:
+                distances[end] = distances[here] + 1
+                queue.append(end)
+    return sorted(nodes, key=lambda node: distances.get(node.id, len(distances)))
+
+
+def nodes_of(tx: Connection, ids: Iterable[UUID], caller: Caller) -> list[Node]:
+    """The versions of a walk, the older ones first."""
     v, r, n = t.Version, t.Repository, t.Namespace
     statement = (
         select(
@@ -125,10 +139,10 @@ def nodes_of(tx: Connection, distances: Mapping[UUID, int], caller: Caller) -> l
         )
         .join(r, r.id == v.repository_id)
         .join(n, n.id == r.namespace_id)
-        .where(among(v.id, distances))
+        .where(among(v.id, ids))
         .order_by(v.created_at, v.id)
     )
-    nodes = [
+    return [
         Node(
             row.id,
             row.repository,
@@ -141,7 +155,6 @@ def nodes_of(tx: Connection, distances: Mapping[UUID, int], caller: Caller) -> l
         )
         for row in tx.execute(statement)
     ]
-    return sorted(nodes, key=lambda node: distances[node.id])
 
 
 def lines_between(tx: Connection, children: Iterable[UUID], parents: Iterable[UUID]) -> list[Line]:
@@ -165,16 +178,26 @@ def lines_between(tx: Connection, children: Iterable[UUID], parents: Iterable[UU
 
 def ancestors(tx: Connection, root: UUID, caller: Caller, depth: int | None, limit: int) -> Traced:
     """What a version stands on, comes from and is made of; hidden ancestors as such, and nothing behind them."""
-    distances, is_truncated = walk(tx, root, one_up(caller), depth, limit)
-    nodes = nodes_of(tx, distances, caller)
-    readable = [node.id for node in nodes if node.is_readable]
-    return Traced(nodes, lines_between(tx, readable, distances), is_truncated)
+    ids, is_truncated = found_by(up_from, tx, root, caller, depth, limit)
+    nodes = nodes_of(tx, ids, caller)
+    lines = lines_between(tx, [node.id for node in nodes if node.is_readable], ids)
+    return Traced(nearest_first(root, nodes, ((line.child, line.parent) for line in lines)), lines, is_truncated)
 
 
 def descendants(tx: Connection, root: UUID, caller: Caller, depth: int | None, limit: int) -> Traced:
     """What the caller may read of what builds on a version, continues it or is made of it."""
-    distances, is_truncated = walk(tx, root, one_down(caller), depth, limit)
-    return Traced(nodes_of(tx, distances, caller), lines_between(tx, distances, distances), is_truncated)
+    ids, is_truncated = found_by(down_from, tx, root, caller, depth, limit)
+    lines = lines_between(tx, ids, ids)
+    nodes = nearest_first(root, nodes_of(tx, ids, caller), ((line.parent, line.child) for line in lines))
+    return Traced(nodes, lines, is_truncated)
+
+
+def found_by(
+    step: Any, tx: Connection, root: UUID, caller: Caller, depth: int | None, limit: int
+) -> tuple[set[UUID], bool]:
+    if depth is None:
+        return reach(tx, root, step, caller, limit)
+    return walk(tx, root, step, caller, depth, limit)
 
 
 def above(tx: Connection, roots: Iterable[UUID], limit: int) -> list[UUID]:

@@ -12,7 +12,7 @@ from procrastinate.exceptions import ConnectorException, JobAborted
 from procrastinate.types import JSONValue
 from sqlalchemy import Connection, text
 
-from app.errors import Unavailable
+from app.errors import NotReady, Unavailable
 from app.lineage.engine import Database, libpq_url
 
 
@@ -53,10 +53,16 @@ unfinished_jobs = text(
 
 
 def defer(connection: Connection, task: TaskName, **arguments: JSONValue) -> int:
-    """Queue a job in the caller's transaction: it exists if and only if that is committed. Returns the job's number."""
+    """Queue a job in the caller's transaction: it exists if and only if that is committed. Returns the job's number.
+
+    Raises: NotReady.
+    """
     driver_connection = connection.connection.driver_connection
     configured = deferring.configure_task(task.value, queue=queue_of[task].value, connection=driver_connection)
-    return configured.defer(**arguments)
+    try:
+        return configured.defer(**arguments)
+    except ConnectorException as error:
+        raise NotReady("database") from error
 
 
 def open_worker_app(url: str) -> App:

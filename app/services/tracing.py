@@ -10,9 +10,10 @@ from app.domain.reference import Selector
 from app.lineage import graph
 from app.lineage.engine import Database
 from app.lineage.graph import Node, Traced
-from app.lineage.graph import deepest as deepest  # a limit of the service, too
 from app.services import finding
 
+deepest = 1_000
+"""Levels that may be asked for by number; without a number there is no such limit."""
 most_nodes = 10_000
 
 

@@ -1,6 +1,7 @@
 """The jobs: each is idempotent, since a job may run twice; what was done stands in our own tables, under a fence."""
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -26,8 +27,8 @@ class MergeTasks:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.attempts: dict[UUID, int] = {}
-        """The last claim of this process on each execution it has begun."""
+        self.running = threading.local()
+        """Of this thread's job: the attempt that it claimed. A job whose successor runs beside it in another thread fails alone."""
 
     def register(self, app: App) -> None:
         app.task(name=TaskName.EXECUTE_MERGE.value, queue=QueueName.MERGE.value, retry=again, pass_context=True)(
@@ -39,10 +40,11 @@ class MergeTasks:
     def execute_merge(self, context: JobContext, execution: str) -> None:
         """Carry a plan out, from wherever an earlier attempt was lost: its bytes are in the store or nowhere."""
         id = UUID(execution)
+        self.running.attempt = None
         claim = self.services.executing.claim(id)
         if claim is None:
             return
-        self.attempts[id] = claim.attempt
+        self.running.attempt = claim.attempt
         try:
             self.carry_out(claim, context)
         except ClaimLost:
@@ -50,7 +52,6 @@ class MergeTasks:
         except BlobDamaged as error:
             # no later attempt would find the bytes whole
             self.services.executing.fail(id, claim.attempt, error)
-        self.attempts.pop(id, None)
 
     def carry_out(self, claim: Claim, context: JobContext) -> None:
         # here, not above: a worker of chores alone never loads torch
@@ -92,4 +93,4 @@ class MergeTasks:
             return
         id = UUID(arguments["execution"])
         refusal = error if isinstance(error, RegistryError) else MergeFailed(type(error).__name__)
-        self.services.executing.fail(id, self.attempts.pop(id, None), refusal)
+        self.services.executing.fail(id, self.running.attempt, refusal)
