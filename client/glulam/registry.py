@@ -174,8 +174,18 @@ class Registry:
         ancestors: str | None = None,
         publish: str | Json | None = None,
     ) -> Merge:
-        """Ask for a merge; `wait` for it. Raises: PlanRefused when it cannot be done as asked, before anything is queued."""
+        """Ask for a merge; `wait` for it. The repository that it is published to is made if it is not there.
+
+        Raises: PlanRefused when it cannot be done as asked, before anything is queued.
+        """
         recipe = recipe_of(layers, method, output, conflicts, overlaps, ancestors, publish)
+        try:
+            return Merge(self._connection, self._connection.post("/merges", recipe))
+        except (NotFound, Gone) as missing:
+            if missing.facts.get("pointer") != "/publish/repository":
+                raise
+        kind = recipe.get("output", {}).get("kind", "adapter")
+        self._ensure_repository(recipe["publish"]["repository"], kind, visibility=None, base_model=None)
         return Merge(self._connection, self._connection.post("/merges", recipe))
 
     def plan(

@@ -71,7 +71,6 @@ def test_a_merge_is_planned_waited_for_published_and_brought_here(
     registry.push(f"{me}/instruct", instruct)
     registry.push(f"{me}/left", left, builds_on=[f"{me}/instruct@1.0.0"])
     registry.push(f"{me}/right", right, builds_on=[f"{me}/instruct@1.0.0"])
-    registry.create_repository(f"{me}/merged")
     layers = {f"{me}/left@1.0.0": 1.0, f"{me}/right@1.0.0": 0.5}
     plan = registry.plan(layers)
     assert [member.reference for member in plan.trunk] == [f"{me}/instruct@1.0.0"]
