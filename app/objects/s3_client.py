@@ -34,7 +34,17 @@ spool_bytes = 1 << 20
 """What is larger waits on the local disk for its sending, not in memory."""
 
 full_codes = frozenset({"InsufficientStorage", "QuotaExceeded", "ServiceQuotaExceeded", "XMinioStorageFull"})
-unusable_codes = frozenset({"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"})
+unusable_codes = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "InvalidAccessKeyId",
+        "NoSuchBucket",
+        "PermanentRedirect",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    }
+)
+"""What the operator has to set right, whatever the status."""
 absent_codes = frozenset({"NoSuchKey", "NoSuchUpload", "404"})
 """An answer to HEAD has no body, so that its code is the bare status."""
 

@@ -16,6 +16,8 @@ from app.settings import Settings
 from tests.api.conftest import Registry, User, digest_of, done, make_adapter, refused, with_s3
 from tests.s3server.server import S3Server
 
+pytestmark = pytest.mark.slow
+
 part_bytes = 5 << 20
 """The smallest that S3 takes; the settings of the tests ask for less."""
 data = Random(1).randbytes(3 * part_bytes + 1000)

@@ -14,7 +14,7 @@ from tests.api.conftest import Registry, done, make_adapter, refused, with_s3
 from tests.s3server.server import S3Server
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.slow)])
 def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """Every test here on either store."""
     if request.param == "file":
@@ -128,4 +128,6 @@ def test_a_file_is_found_by_its_hash(registry: Registry) -> None:
     digest = next(file["digest"] for file in published["files"] if file["path"] == "adapter_model.safetensors")
     for text in (digest, digest.removeprefix("sha256:")):
         found = done(alice.get(f"/lookup/{text}"))["items"]
-        assert [(item["reference"], item["path"]) for item in found] == [("alice/one@1.0.0", "adapter_model.safetensors")]
+        assert [(item["reference"], item["path"]) for item in found] == [
+            ("alice/one@1.0.0", "adapter_model.safetensors")
+        ]

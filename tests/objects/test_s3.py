@@ -17,6 +17,8 @@ from app.objects.s3_multipart import Multipart
 from app.objects.store import S3Options
 from tests.s3server.server import S3Server, free_ports
 
+pytestmark = pytest.mark.slow
+
 part_bytes = 5 << 20
 disposition = "attachment; filename=\"a b.bin\"; filename*=UTF-8''a%20b.bin"
 

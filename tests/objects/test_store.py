@@ -28,7 +28,7 @@ part_bytes = 5 << 20
 """A part that every store takes wherever it stands; the last may be smaller."""
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a fresh store; where it needs more, that is in the environment, for child processes too."""
     if request.param == "local":
