@@ -119,6 +119,22 @@ def test_what_takes_the_place_of_what_was_hashed_is_not_copied(store: S3Store) -
     assert store.size(digest_of_bytes(b"good")) is None
 
 
+def test_a_part_that_is_sent_again_after_it_was_hashed_does_not_come_in(store: S3Store) -> None:
+    """Swift takes it, even then, and refuses to read the whole from there on; elsewhere the address is dead."""
+    upload = begun(store)
+    addresses = store.presign_parts(upload, {1: part_bytes, 2: 4}, 60)
+    assert addresses is not None
+    httpx.put(addresses[1], content=b"x" * part_bytes).raise_for_status()
+    httpx.put(addresses[2], content=b"tail").raise_for_status()
+    data = b"x" * part_bytes + b"tail"
+    with store.join(upload) as joined:
+        assert b"".join(joined.chunks()) == data
+        httpx.put(addresses[1], content=b"y" * part_bytes)
+        with pytest.raises(NotReady):
+            joined.place()
+    assert store.size(digest_of_bytes(data)) is None
+
+
 def test_an_object_is_fetched_from_its_address_with_the_name_of_the_file(store: S3Store) -> None:
     address = store.presign_get(put(store, b"0123456789"), disposition, 60)
     assert address is not None
