@@ -7,6 +7,9 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+rounding = 1e-12
+"""Of the sum of all magnitudes: a vote that is closer is a tie."""
+
 
 class Divisor(StrEnum):
     """What the sum over those who agree is divided by."""
@@ -24,7 +27,7 @@ class Election:
     counts_weights: bool = True
     """The sign is that of Σ weight·value, not of Σ value."""
     tie_is_plus: bool = True
-    """Else a tie elects nobody, and the element is 0."""
+    """Else a tie elects nobody, and the element is 0: an exact one, or one that rounding has broken."""
 
     def merge(self, values: Iterable[tuple[Tensor, float]]) -> Tensor:
         """(value, weight) of each delta, one shape → their merge; float64. A value of 0 has no vote."""
@@ -47,12 +50,13 @@ class Election:
                     divisor.add_(agrees, alpha=weight if self.divisor is Divisor.WEIGHTS else 1.0)
         if total is None:
             raise ValueError("an election needs a value")
+        plus, minus = sums
+        is_tied = None if self.tie_is_plus else total.abs() <= rounding * (plus - minus)
         for side, divisor in zip(sums, divisors, strict=True):
             if self.divisor is not Divisor.NOTHING:
                 side /= divisor.where(divisor != 0, 1.0)
-        plus, minus = sums
         merged = torch.where(total >= 0, plus, minus)
-        return merged if self.tie_is_plus else merged.masked_fill_(total == 0, 0.0)
+        return merged if is_tied is None else merged.masked_fill_(is_tied, 0.0)
 
 
 elections = {

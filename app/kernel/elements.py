@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from app.kernel.elections import Election, elections, weighted_sum
+from app.kernel.elections import Election, elections, rounding, weighted_sum
 from app.kernel.factors import Branch
 from app.kernel.random_numbers import key_of, uniform
 from app.kernel.tiles import Tiled, Tiles
@@ -91,10 +91,11 @@ def sce(branches: Sequence[Branch], *, density: float, scale: float) -> Tiled:
 
     def merge(first: int, last: int) -> Tensor:
         deltas = selected(first, last)
-        is_minus = deltas.sum(dim=0) < 0
+        votes = deltas.sum(dim=0)
+        votes.masked_fill_(votes.abs() <= rounding * deltas.abs().sum(dim=0), 0.0)
         total, divisor = torch.zeros_like(deltas[0]), torch.zeros_like(deltas[0])
         for delta, share in zip(deltas, shares, strict=True):
-            agrees = torch.where(is_minus, delta < 0, delta > 0)
+            agrees = delta * votes > 0
             total.add_(torch.where(agrees, delta, 0.0), alpha=share)
             divisor.add_(agrees, alpha=share)
         return total.div_(divisor.where(divisor != 0, 1.0)).mul_(scale)

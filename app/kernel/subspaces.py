@@ -43,9 +43,9 @@ class Joint:
             start = end
         return cls(q_b, q_a, r_b, r_a, cores, branches[0].delta.shape)
 
-    def svd(self, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def svd(self, matrix: Tensor, magnitude: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """As `svd`; the noise is that of the dense delta's size."""
-        return svd(matrix, max(self.shape))
+        return svd(matrix, max(self.shape), magnitude)
 
     def factors(self, core: Tensor) -> list[Factors]:
         """Q_B·core·Q_Aᵀ at the rank min(R, out, in)."""
@@ -54,10 +54,13 @@ class Joint:
         return [Factors(a=self.q_a.mT, b=self.q_b @ core, gain=1.0)]
 
 
-def svd(matrix: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """U, S, Vᵀ without the singular values that are rounding noise of a matrix with `size` rows or columns."""
+def svd(matrix: Tensor, size: int, magnitude: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S, Vᵀ without the singular values that are rounding noise of a matrix with `size` rows or columns.
+
+    `magnitude` is what the matrix was summed from, where that may have cancelled; else the largest singular value.
+    """
     u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
-    rank = int((s > s[0] * size * eps).sum())
+    rank = int((s > size * eps * (s[0] if magnitude is None else magnitude)).sum())
     return u[:, :rank], s[:rank], vh[:rank]
 
 
@@ -84,18 +87,17 @@ def tsv(branches: Sequence[Branch], *, scale: float) -> list[Factors]:
 
 def iso_c(branches: Sequence[Branch], *, scale: float) -> list[Factors]:
     joint = Joint.of(branches)
-    total = torch.stack(weighted_cores(joint, branches)).sum(dim=0)
-    u, s, vh = joint.svd(total)
-    return joint.factors(scale * s.mean() * (u @ vh) if len(s) else total)
+    cores = torch.stack(weighted_cores(joint, branches))
+    u, s, vh = joint.svd(cores.sum(dim=0), cores.norm(dim=(1, 2)).sum())
+    return joint.factors(scale * s.sum() / max(len(s), 1) * (u @ vh))
 
 
 def iso_cts(branches: Sequence[Branch], *, scale: float, common_fraction: float) -> list[Factors]:
     joint = Joint.of(branches)
-    cores = weighted_cores(joint, branches)
-    total = torch.stack(cores).sum(dim=0)
-    u, s, vh = joint.svd(total)
+    cores = torch.stack(weighted_cores(joint, branches))
+    u, s, vh = joint.svd(cores.sum(dim=0), cores.norm(dim=(1, 2)).sum())
     if len(s) == 0:
-        return joint.factors(total)
+        return joint.factors(torch.zeros_like(cores[0]))
     own_rank = min(len(s) // len(cores), round((len(s) - int(len(s) * common_fraction)) / len(cores)))
     common = len(s) - own_rank * len(cores)
     common_u = u[:, :common]

@@ -90,7 +90,7 @@ def sce(branches: Sequence[Branch], *, density: float, scale: float) -> Tensor:
     if total == 0:
         return deltas[0]
     shares = (shares / total)[:, None, None]
-    agrees = deltas.sign() == torch.where(deltas.sum(dim=0) >= 0, 1, -1)
+    agrees = (deltas.sign() == elected_sign(deltas)) & (deltas != 0)
     divisor = (shares * agrees).sum(dim=0)
     divisor[divisor == 0] = 1
     return scale * (shares * agrees * deltas).sum(dim=0) / divisor
@@ -109,7 +109,7 @@ def elect(kept: Sequence[Tensor], weights: Sequence[float], convention: str) -> 
     values = torch.stack([weight * value for weight, value in zip(weights, kept, strict=True)])
     voters = torch.stack(list(kept)) if convention == "peft" else values
     total = voters.sum(dim=0)
-    elected = total.sign() if convention == "paper" else torch.where(total >= 0, 1.0, -1.0)
+    elected = elected_sign(values) if convention == "paper" else torch.where(total >= 0, 1.0, -1.0)
     agrees = (voters.sign() == elected) & (voters != 0)
     if convention == "weighted_sum":
         return (values * agrees).sum(dim=0)
@@ -119,6 +119,12 @@ def elect(kept: Sequence[Tensor], weights: Sequence[float], convention: str) -> 
     divisor = (counts * agrees).sum(dim=0)
     divisor[divisor == 0] = 1
     return (values * agrees).sum(dim=0) / divisor
+
+
+def elected_sign(values: Tensor) -> Tensor:
+    """The sign of the sum over the first dimension; 0 for a tie, which is a sum of less than 1e-12 of all magnitudes."""
+    total = values.sum(dim=0)
+    return torch.where(total.abs() <= 1e-12 * values.abs().sum(dim=0), 0.0, total.sign())
 
 
 def trim(delta: Tensor, density: float) -> Tensor:

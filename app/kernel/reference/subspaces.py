@@ -11,10 +11,14 @@ from app.kernel.reference.directions import sum_of, weighted
 from app.kernel.reference.elements import elect, trim
 
 
-def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U, S, Vᵀ without the singular values that are rounding noise: as many as the numerical rank."""
+def svd(matrix: Tensor, magnitude: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S, Vᵀ without the singular values that are rounding noise: as many as the numerical rank.
+
+    `magnitude` is what the matrix was summed from, where that may have cancelled; else the largest singular value.
+    """
     u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
-    rank = int((s > s[0] * max(matrix.shape) * torch.finfo(torch.float64).eps).sum())
+    noise = max(matrix.shape) * torch.finfo(torch.float64).eps * (s[0] if magnitude is None else magnitude)
+    rank = int((s > noise).sum())
     return u[:, :rank], s[:rank], vh[:rank]
 
 
@@ -50,11 +54,9 @@ def iso_c(branches: Sequence[Branch], *, scale: float) -> Tensor:
 
     Source: No Task Left Behind, arXiv:2502.04959, section 4 (Iso-C).
     """
-    total = sum_of(weighted(branches))
-    if float(total.norm()) == 0:
-        return total
-    u, s, vh = svd(total)
-    return scale * s.mean() * (u @ vh)
+    deltas = weighted(branches)
+    u, s, vh = svd(sum_of(deltas), sum_of([delta.norm() for delta in deltas]))
+    return scale * s.sum() / max(len(s), 1) * (u @ vh)
 
 
 def iso_cts(branches: Sequence[Branch], *, scale: float, common_fraction: float) -> Tensor:
@@ -66,10 +68,9 @@ def iso_cts(branches: Sequence[Branch], *, scale: float, common_fraction: float)
     Source: No Task Left Behind, arXiv:2502.04959, section 4 (Iso-CTS), with R in the place of min(m, n).
     """
     deltas = weighted(branches)
-    total = sum_of(deltas)
-    if float(total.norm()) == 0:
-        return total
-    u, s, vh = svd(total)
+    u, s, vh = svd(sum_of(deltas), sum_of([delta.norm() for delta in deltas]))
+    if len(s) == 0:
+        return torch.zeros_like(deltas[0])
     own_rank = own_dimensions(len(s), len(deltas), common_fraction)
     common = len(s) - own_rank * len(deltas)
     common_u = u[:, :common]
