@@ -13,7 +13,8 @@ from app.objects.s3_client import Bucket, Spool, answered, is_absent
 
 least_part_bytes = 5 << 20
 """S3 takes no smaller part but the last."""
-most_parts = 10_000
+most_parts = 1_000
+"""Of a client's upload: S3 would take ten times as many, but lists so many at a time, and each costs an address to sign."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,13 @@ def test_what_lies_under_another_key_is_no_object(store: S3Store) -> None:
     assert list(store.digests()) == []
 
 
+@pytest.mark.parametrize("size_bytes", [0, 1, 5 << 30, (5 << 30) + 1, 64 << 30, 5 << 40])
+def test_parts_are_large_enough_for_the_store_and_few_enough_to_sign(store: S3Store, size_bytes: int) -> None:
+    least = store.least_part_bytes(size_bytes)
+    assert least >= part_bytes
+    assert -(-size_bytes // least) <= 1_000
+
+
 def test_a_part_that_a_client_sent_to_its_address_is_there(store: S3Store) -> None:
     upload = begun(store)
     sizes = {1: part_bytes, 2: 4}
