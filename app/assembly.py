@@ -9,6 +9,7 @@ from app.domain.repository import Visibility
 from app.errors import CannotStart, NotReady
 from app.lineage import queue
 from app.lineage.engine import Database
+from app.merge.planning import Limits as PlanLimits
 from app.objects.store import ObjectStore, S3Options, open_store
 from app.services.accounts import Accounts
 from app.services.aliasing import Aliasing
@@ -16,6 +17,7 @@ from app.services.auditing import Auditing
 from app.services.collecting import Collecting
 from app.services.executing import Executing
 from app.services.merging import Merging
+from app.services.planning import Planning
 from app.services.publishing import Publishing
 from app.services.reading import Reading
 from app.services.registering import Registering
@@ -95,6 +97,9 @@ class Services:
         store = store_of(settings)
         upload_lease = timedelta(seconds=settings.upload_lease_seconds)
         publishing = Publishing(database, store, max_files=settings.max_files)
+        planning = Planning(
+            PlanLimits(members=settings.max_plan_members), device_class=settings.device.partition(":")[0]
+        )
         return cls(
             http=HttpLimits(
                 public_url=settings.public_url,
@@ -124,13 +129,7 @@ class Services:
             reading=Reading(database, store, address_seconds=settings.download_url_seconds),
             aliasing=Aliasing(database),
             tracing=Tracing(database),
-            merging=Merging(
-                database,
-                store,
-                publishing,
-                max_members=settings.max_plan_members,
-                device_class=settings.device.partition(":")[0],
-            ),
+            merging=Merging(database, store, publishing, planning),
             executing=Executing(database, store, publishing),
             collecting=Collecting(
                 database,

@@ -16,7 +16,7 @@ from app.domain.recipe import OutputKind, WeightFile
 from app.errors import BlobDamaged, MergeFailed, RegistryError
 from app.lineage.queue import QueueName, TaskName, again
 from app.services.executing import ClaimLost, Input
-from app.services.merging import weights_of
+from app.services.planning import weights_of
 from app.worker.inspecting import InspectingStore
 
 log = logging.getLogger(__name__)

@@ -99,9 +99,7 @@ def serve(settings: Settings) -> None:
         services,
         uploading=Uploading(database, store, services.uploading.limits),
         publishing=publishing,
-        merging=Merging(
-            database, store, publishing, max_members=settings.max_plan_members, device_class=settings.device
-        ),
+        merging=Merging(database, store, publishing, services.merging.planning),
     )
     app = create_app(planted)
     app.add_middleware(Fused)
