@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {problem['msg']}", file=sys.stderr)
         return 1
     logs.configure(settings.log_format, settings.log_level)
-    for name in Settings.unknown_variables():
+    for name in settings.unknown_variables():
         logging.getLogger(__name__).warning("%s is no setting and has no effect", name)
     if getattr(options, "stop_with_parent", False):
         supervision.watch_parent()

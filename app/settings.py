@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, StringConstraints, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import DirectoryPath, Field, PositiveFloat, PositiveInt, SecretStr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -26,7 +26,7 @@ class LogFormat(StrEnum):
 
 
 class Settings(BaseSettings):
-    """From `GLULAM_*` variables, else a `.env` file in the working folder, else the defaults here.
+    """From `GLULAM_*` variables, else a `.env` file in the working folder, else files of `secrets_dir`, else the defaults here.
 
     Raises: pydantic.ValidationError naming the variable that is wrong.
     """
@@ -40,6 +40,8 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
+    secrets_dir: DirectoryPath | None = None
+    """Each file in it that is named like a variable holds its value: what Docker, Kubernetes and systemd make of secrets."""
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
     """`postgresql://…`; without one the embedded Postgres in the data folder. Secret: it holds a password."""
@@ -102,6 +104,22 @@ class Settings(BaseSettings):
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """pydantic's own order; the folder of secrets is itself a setting."""
+        given = (init_settings, env_settings, dotenv_settings)
+        folder = next((values["secrets_dir"] for source in given if (values := source()).get("secrets_dir")), None)
+        # pydantic only warns of a folder that is not there; without it here, the field's own check refuses it
+        exists = folder is not None and Path(folder).is_dir()
+        return (*given, SecretsSettingsSource(settings_cls, secrets_dir=folder if exists else None))
+
     @model_validator(mode="after")
     def check_agreement(self) -> Self:
         if self.worker_stalled_seconds < 3 * self.worker_heartbeat_seconds:
@@ -130,9 +148,9 @@ class Settings(BaseSettings):
         """`GLULAM_DATA_DIR` of `data_dir`."""
         return f"{cls.model_config['env_prefix']}{field}".upper()
 
-    @classmethod
-    def unknown_variables(cls) -> list[str]:
-        """What the environment and the `.env` file set that looks like a setting and is none: misspelt, most likely."""
-        known = {cls.variable_of(field) for field in cls.model_fields} | client_variables
-        given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    def unknown_variables(self) -> list[str]:
+        """What the three sources set that looks like a setting and is none: misspelt, most likely."""
+        known = {self.variable_of(field) for field in type(self).model_fields} | client_variables
+        files = [] if self.secrets_dir is None else os.listdir(self.secrets_dir)
+        given = {name.upper() for name in (*os.environ, *dotenv_values(".env"), *files)}
         return sorted(name for name in given - known if name.startswith("GLULAM_"))

@@ -27,6 +27,39 @@ def test_a_variable_and_an_env_file_both_count_and_the_variable_wins(
     assert (settings.host, settings.port) == ("0.0.0.0", 9002)
 
 
+def test_secrets_are_read_from_files_and_a_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "glulam_database_url": "postgresql://u:hidden@h/d\n",
+        "GLULAM_ADMIN_TOKEN": "glu_of_a_file",
+        "glulam_port": "9001",
+        "another": "1",
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("GLULAM_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("GLULAM_PORT", "9002")
+    settings = Settings(_env_file=None)
+    assert settings.database_url == SecretStr("postgresql://u:hidden@h/d")
+    assert settings.admin_token == SecretStr("glu_of_a_file")
+    assert settings.port == 9002
+
+
+def test_the_folder_of_secrets_may_stand_in_an_env_file(tmp_path: Path) -> None:
+    (tmp_path / "glulam_port").write_text("9001")
+    file = tmp_path / ".env"
+    file.write_text(f"GLULAM_SECRETS_DIR={tmp_path}\n")
+    assert Settings(_env_file=file).port == 9001
+
+
+@pytest.mark.parametrize("name", ["absent", "file"])
+def test_a_folder_of_secrets_that_is_none_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GLULAM_SECRETS_DIR", str(tmp_path / name))
+    with pytest.raises(ValidationError, match="secrets_dir"):
+        Settings(_env_file=None)
+
+
 def test_secrets_do_not_show() -> None:
     settings = Settings(
         _env_file=None, database_url=SecretStr("postgresql://u:hidden@h/d"), admin_token=SecretStr("glu_hidden")
@@ -54,7 +87,10 @@ def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / ".env").write_text("GLULAM_HSOT=0.0.0.0\nOTHER=1\n")
     monkeypatch.setenv("GLULAM_PROT", "1")
     monkeypatch.setenv("GLULAM_TOKEN", "glu_1")
-    assert Settings.unknown_variables() == ["GLULAM_HSOT", "GLULAM_PROT"]
+    (tmp_path / "glulam_admin_tokne").touch()
+    monkeypatch.setenv("GLULAM_SECRETS_DIR", str(tmp_path))
+    settings = Settings()
+    assert settings.unknown_variables() == ["GLULAM_ADMIN_TOKNE", "GLULAM_HSOT", "GLULAM_PROT"]
 
 
 def test_every_setting_has_its_line_with_its_default() -> None:

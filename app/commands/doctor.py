@@ -30,8 +30,8 @@ def run(settings: Settings) -> int:
     return 0 if is_healthy else 1
 
 
-def check_settings(_settings: Settings) -> Iterator[str]:
-    for name in Settings.unknown_variables():
+def check_settings(settings: Settings) -> Iterator[str]:
+    for name in settings.unknown_variables():
         yield f"{name} is no setting and has no effect; docs/settings.md lists them all"
 
 
