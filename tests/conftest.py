@@ -27,7 +27,7 @@ class PostgresServer:
     def create(self, template: str = "template0") -> str:
         """A new database's URL."""
         name = f"test_{next(numbers)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url_of(name)
 
     def create_migrated(self) -> str:
