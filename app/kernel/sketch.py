@@ -32,8 +32,11 @@ def best_of_tiles(tiled: Tiled, dtype: torch.dtype, *, rank: int | None = None, 
     width = min(full, first_sketch if rank is None else rank + oversampling)
     while True:
         u, s, vh, total = decompose(tiled, width)
-        # what the sketch did not find, as one more singular value; of a full one that is rounding
-        missed = (total - (s**2).sum()).clamp(min=0).sqrt() if width < full else s.new_zeros(())
+        if width == full:
+            kept, energy_kept = kept_rank(s.cpu(), rank, energy)
+            break
+        # what the sketch did not find, as one more singular value
+        missed = (total - (s**2).sum()).clamp(min=0).sqrt()
         kept, energy_kept = kept_rank(torch.cat([s, missed[None]]).cpu(), rank, energy)
         if kept <= width:
             break

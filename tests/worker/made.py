@@ -183,7 +183,7 @@ class Bench:
         digest = files.weights.digest
         return Member(version, f"alice/adapter-{len(self.files)}@1.0.0", digest, digest, role, weight)
 
-    def plan(self, members: Sequence[Member], output: Output) -> Plan:
+    def plan(self, members: Sequence[Member], output: Output, method: Method = Method()) -> Plan:
         nothing = Digest("sha256:" + "0" * 64)
         return Plan(
             base_model=BaseModel("org/base", revision="abc"),
@@ -192,7 +192,7 @@ class Bench:
             covered=(),
             substitutions=(),
             warnings=(),
-            method=Method(),
+            method=method,
             output=output,
             base=None if output.kind is OutputKind.ADAPTER else BasePart(uuid4(), "org/base@1.0.0", nothing, nothing),
             modules=0,
@@ -204,9 +204,9 @@ class Bench:
             peak_bytes=0,
         )
 
-    def run(self, members: Sequence[Member], output: Output, **options: Any) -> Execution:
+    def run(self, members: Sequence[Member], output: Output, method: Method = Method(), **options: Any) -> Execution:
         options = {"progress": lambda done, total, unit: None} | options
-        return execute(self.plan(members, output), self.files, self.base, self.store, "cpu", **options)
+        return execute(self.plan(members, output, method), self.files, self.base, self.store, "cpu", **options)
 
     def saved(self, execution: Execution, name: str = "result") -> Path:
         """The result's files in a folder, each checked against its digest and size."""
