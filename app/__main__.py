@@ -20,7 +20,7 @@ commands = {
     "serve": "the server alone; any number of them may share a database and a store",
     "work": "a worker alone; any number of them, with or without a GPU",
     "migrate": "bring the database's schema to this version",
-    "collect": "drop unfinished uploads and receipts that have expired",
+    "collect": "drop what has expired, and files that nothing needs any more",
     "doctor": "check settings, database, store and device, and say what is wrong",
 }
 

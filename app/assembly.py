@@ -14,8 +14,10 @@ from app.objects.store import ObjectStore, S3Options, open_store
 from app.services.accounts import Accounts
 from app.services.aliasing import Aliasing
 from app.services.auditing import Auditing
-from app.services.collecting import Collecting
+from app.services.collecting import Collecting, Terms
 from app.services.executing import Executing
+from app.services.holding import Holding
+from app.services.limiting import Limiting
 from app.services.merging import Merging
 from app.services.planning import Planning
 from app.services.publishing import Publishing
@@ -71,6 +73,7 @@ class Services:
     database: Database
     store: ObjectStore
     accounts: Accounts
+    limiting: Limiting
     registering: Registering
     uploading: Uploading
     publishing: Publishing
@@ -96,9 +99,15 @@ class Services:
         )
         store = store_of(settings)
         upload_lease = timedelta(seconds=settings.upload_lease_seconds)
-        publishing = Publishing(database, store, max_files=settings.max_files)
+        holding = Holding(database, lease=upload_lease, namespace_bytes=settings.max_namespace_bytes)
+        publishing = Publishing(database, store, holding, max_files=settings.max_files)
         planning = Planning(
-            PlanLimits(members=settings.max_plan_members), device_class=settings.device.partition(":")[0]
+            PlanLimits(
+                members=settings.max_plan_members,
+                written_bytes=settings.max_plan_written_bytes,
+                peak_bytes=settings.max_plan_peak_bytes,
+            ),
+            device_class=settings.device.partition(":")[0],
         )
         return cls(
             http=HttpLimits(
@@ -114,7 +123,10 @@ class Services:
             database=database,
             store=store,
             accounts=Accounts(database, anonymous_read=settings.anonymous_read),
-            registering=Registering(database, default_visibility=Visibility(settings.default_visibility.value)),
+            registering=Registering(
+                database, holding, default_visibility=Visibility(settings.default_visibility.value)
+            ),
+            limiting=Limiting(settings.requests_per_minute),
             uploading=Uploading(
                 database,
                 store,
@@ -124,18 +136,23 @@ class Services:
                     upload_lease=upload_lease,
                     receipt_lease=timedelta(seconds=settings.receipt_seconds),
                 ),
+                holding,
             ),
             publishing=publishing,
             reading=Reading(database, store, address_seconds=settings.download_url_seconds),
             aliasing=Aliasing(database),
             tracing=Tracing(database),
             merging=Merging(database, store, publishing, planning),
-            executing=Executing(database, store, publishing),
+            executing=Executing(database, store, publishing, holding),
             collecting=Collecting(
                 database,
                 store,
-                upload_lease=upload_lease,
-                answers_kept=timedelta(seconds=settings.idempotency_seconds),
+                Terms(
+                    upload_lease=upload_lease,
+                    answers_kept=timedelta(seconds=settings.idempotency_seconds),
+                    grace=timedelta(seconds=settings.collection_grace_seconds),
+                    cache_bytes=settings.merge_cache_bytes,
+                ),
             ),
             auditing=Auditing(database),
             repeating=Repeating(database),

@@ -651,6 +651,28 @@ class StoreFull(OverLimit):
         super().__init__("the object store has no room left; nothing was stored")
 
 
+class QuotaExceeded(OverLimit):
+    """A namespace would hold more bytes than it may."""
+
+    def __init__(self, limit_bytes: int, found_bytes: int) -> None:
+        super().__init__(
+            f"the namespace would hold {found_bytes} bytes, at most {limit_bytes}; delete versions that nobody needs",
+            limit_bytes=limit_bytes,
+            found_bytes=found_bytes,
+        )
+
+
+class TooManyRequests(OverLimit):
+    """More requests in a minute than this registry answers to one token, or to one address without a token."""
+
+    def __init__(self, limit: int, retry_seconds: int) -> None:
+        super().__init__(
+            f"{limit} requests a minute are answered; the next in {retry_seconds} s",
+            limit=limit,
+            retry_seconds=retry_seconds,
+        )
+
+
 class RangeNotSatisfiable(OverLimit):
     """The byte range lies outside the file."""
 
@@ -677,6 +699,13 @@ class TooManyUploads(Unavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} uploads are under way, which is as many as are received at a time", limit=limit)
+
+
+class BeingCollected(Unavailable):
+    """These bytes are being removed from the store, because nothing needed them so far; send them again in a moment."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"{digest} is just being removed from the store; send it again", digest=digest)
 
 
 class BlobDamaged(Unavailable):

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import accounts, audit, health, merges, problems, repositories, uploads, versions
 from app.api.route import plain_url
 from app.assembly import HttpLimits, Services
+from app.services.limiting import Allowance, window_seconds
 
 log = structlog.get_logger("app.requests")
 
@@ -79,6 +80,16 @@ documented_problems: dict[int | str, dict[str, object]] = {
 }
 
 
+def rate_limit_headers(allowance: Allowance | None) -> list[tuple[str, str]]:
+    """As draft-ietf-httpapi-ratelimit-headers-10 says: what is left until the end of the window, and the policy."""
+    if allowance is None:
+        return []
+    return [
+        ("RateLimit-Policy", f'"requests";q={allowance.limit};w={window_seconds:.0f}'),
+        ("RateLimit", f'"requests";r={allowance.remaining};t={allowance.reset_seconds}'),
+    ]
+
+
 class Observed:
     """Names each request, in a header, in every log line and in every problem; measures it; and completes its Location."""
 
@@ -104,6 +115,8 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                for name, value in rate_limit_headers(scope["state"].get("allowance")):
+                    headers[name] = value
                 location = headers.get("location", "")
                 if location.startswith("/"):
                     headers["Location"] = self.http.link(location)

@@ -85,10 +85,20 @@ class Settings(BaseSettings):
     idempotency_seconds: PositiveInt = 24 * 3600
     max_plan_members: PositiveInt = 1_024
     """Trunk and branches of one merge together."""
+    max_plan_written_bytes: PositiveInt | None = None
+    """Of one merge's result; None: no limit, as below."""
+    max_plan_peak_bytes: PositiveInt | None = None
+    """Memory that one merge is expected to take."""
+    max_namespace_bytes: PositiveInt | None = None
+    """What one namespace may hold."""
+    requests_per_minute: PositiveInt | None = None
+    """Of one token, or of one address without a token, in one server."""
     max_page_size: PositiveInt = 200
     default_page_size: PositiveInt = 50
     merge_cache_bytes: PositiveInt = 64 * GIB
     """What results that were not published may take up together."""
+    collection_grace_seconds: PositiveFloat = 24 * 3600
+    """An object that nothing needs, and a deleted repository, are kept for so long."""
 
     database_pool_size: PositiveInt = 10
     """Connections that one process keeps."""

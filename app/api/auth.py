@@ -1,7 +1,7 @@
 """Who may call a route: every route declares a policy, and one without fails the build."""
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,7 +11,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from app.api.problems import request_id_of
 from app.assembly import Services
 from app.domain.caller import Caller, Scope
-from app.errors import Forbidden, InvalidToken, ScopeMissing, Unauthenticated
+from app.errors import Forbidden, InvalidToken, ScopeMissing, TooManyRequests, Unauthenticated
 
 bearer = HTTPBearer(auto_error=False, bearerFormat="glu_…", description="A token of this registry")
 """Described in the OpenAPI document; the header itself is read below, so that a bad one is told from none."""
@@ -26,16 +26,51 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 
 
 def authenticate(request: Request, services: Services) -> Caller:
-    """Raises: InvalidToken."""
+    """Raises: InvalidToken, TooManyRequests."""
     header = request.headers.get("authorization")
     request_id = request_id_of(request)
+    try:
+        caller = caller_of(header, request_id, services)
+    except InvalidToken:
+        # whoever tries tokens is counted as whoever has none
+        count(request, services, Caller())
+        raise
+    count(request, services, caller)
+    return replace(caller, idempotency_key=getattr(request.state, "idempotency_key", None))
+
+
+def caller_of(header: str | None, request_id: str | None, services: Services) -> Caller:
+    """Raises: InvalidToken."""
     if header is None:
         return services.accounts.authenticate(None, request_id)
     scheme, token = get_authorization_scheme_param(header)
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken
-    caller = services.accounts.authenticate(token, request_id)
-    return replace(caller, idempotency_key=getattr(request.state, "idempotency_key", None))
+    return services.accounts.authenticate(token, request_id)
+
+
+def count(request: Request, services: Services, caller: Caller) -> None:
+    """A request counts once, for its token, or without one for its address. Raises: TooManyRequests."""
+    if getattr(request.state, "is_counted", False):
+        return
+    request.state.is_counted = True
+    address = request.client.host if request.client is not None else ""
+    allowance = services.limiting.take(caller.token or network_of(address))
+    # every answer tells what is left
+    request.state.allowance = allowance
+    if allowance is not None and allowance.is_spent:
+        raise TooManyRequests(allowance.limit, allowance.reset_seconds)
+
+
+def network_of(address: str) -> str:
+    """What one client has: an IPv4 address, or 64 bits of IPv6."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ip_network((parsed, 64), strict=False))
+    return address
 
 
 class Policy:
@@ -48,7 +83,7 @@ class Policy:
     def __call__(
         self, request: Request, services: ServicesDep, _described: Annotated[object, Depends(bearer)] = None
     ) -> Caller:
-        """Raises: InvalidToken, Unauthenticated, ScopeMissing."""
+        """Raises: InvalidToken, Unauthenticated, ScopeMissing, TooManyRequests."""
         caller = authenticate(request, services)
         if caller.user_id is None:
             if not (self.allows_anonymous and caller.sees_public):
@@ -68,7 +103,7 @@ class Operating(Policy):
     def __call__(
         self, request: Request, services: ServicesDep, described: Annotated[object, Depends(bearer)] = None
     ) -> Caller:
-        """Raises: InvalidToken, Unauthenticated, ScopeMissing, Forbidden."""
+        """Raises: InvalidToken, Unauthenticated, ScopeMissing, Forbidden, TooManyRequests."""
         if request.client is not None and is_loopback(request.client.host):
             return Caller(request_id=request_id_of(request))
         caller = super().__call__(request, services, described)

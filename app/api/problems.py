@@ -85,9 +85,12 @@ statuses: dict[type[RegistryError], tuple[int, str]] = {
     e.TooManyFiles: (413, "Too many files"),
     e.UploadTooSlow: (408, "The upload is too slow"),
     e.StoreFull: (507, "The object store is full"),
+    e.QuotaExceeded: (507, "The namespace is full"),
+    e.TooManyRequests: (429, "Too many requests"),
     e.RangeNotSatisfiable: (416, "The range lies outside the file"),
     e.NotReady: (503, "A part does not answer"),
     e.TooManyUploads: (503, "Too many uploads"),
+    e.BeingCollected: (503, "The bytes are being removed"),
     e.BlobDamaged: (503, "Stored bytes are damaged"),
 }
 
@@ -131,6 +134,8 @@ def registry_error(request: Request, error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, e.Unavailable | e.RequestInProgress):
         headers["Retry-After"] = "2"
+    if isinstance(error, e.TooManyRequests):
+        headers["Retry-After"] = str(error.facts["retry_seconds"])
     if isinstance(error, e.UploadTooSlow):
         # what is still on its way belongs to no request any more
         headers["Connection"] = "close"

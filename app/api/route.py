@@ -148,6 +148,8 @@ async def replayed(request: Request, kept: KeptAnswer) -> Response:
     connection = {"type", "asgi", "http_version", "server", "client", "scheme"}
     scope = {key: value for key, value in request.scope.items() if key in connection}
     scope |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
+    # the request was counted when it came
+    scope["state"] = {"is_counted": True}
     scope["headers"] = [(name, value) for name, value in request.scope["headers"] if name in repeated_headers]
     messages: list[Message] = []
 

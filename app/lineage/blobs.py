@@ -34,10 +34,13 @@ class UploadRecord:
 
 
 def record(tx: Connection, digest: Digest, size_bytes: int, inspection: dict[str, Any]) -> None:
-    """The bytes are in the store. Known bytes leave the row as it is: equal bytes are inspected equally."""
+    """The bytes are in the store, under a lease. A known row only lives anew: equal bytes are inspected equally.
+
+    Who records several does so in the order of their digests: two that record the same then wait for each other once.
+    """
     values = {"size_bytes": size_bytes, "kind": inspection["kind"], "inspection": inspection}
     statement = insert(t.Blob).values(digest=digest, **values)
-    tx.execute(statement.on_conflict_do_nothing(index_elements=["digest"]))
+    tx.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"unneeded_since": None}))
 
 
 def grant_receipt(tx: Connection, user: UUID, digest: Digest, lease: timedelta) -> None:
@@ -50,7 +53,10 @@ def grant_receipt(tx: Connection, user: UUID, digest: Digest, lease: timedelta) 
 
 
 def nameable(tx: Connection, caller: Caller, digests: Iterable[str]) -> dict[str, BlobRecord]:
-    """Those of the blobs that the caller may name: uploaded in full by them, or held by a version that they may read."""
+    """Those of the blobs that the caller may name: uploaded in full by them, or held by a version that they may read.
+
+    Until the transaction ends they are not collected.
+    """
     b, v, r = t.Blob, t.Version, t.Repository
     receipt = exists().where(
         t.Receipt.user_id == caller.user_id, t.Receipt.digest == b.digest, t.Receipt.expires_at > func.now()
@@ -64,7 +70,11 @@ def nameable(tx: Connection, caller: Caller, digests: Iterable[str]) -> dict[str
         .correlate(b)
         .exists()
     )
-    statement = select(b.digest, b.size_bytes, b.inspection).where(b.digest.in_(list(digests)), or_(receipt, held))
+    statement = (
+        select(b.digest, b.size_bytes, b.inspection)
+        .where(b.digest.in_(list(digests)), or_(receipt, held))
+        .with_for_update(read=True, key_share=True, of=b)
+    )
     return {row.digest: BlobRecord(row.digest, row.size_bytes, row.inspection) for row in tx.execute(statement)}
 
 

@@ -1,7 +1,7 @@
 """Merges: requests of callers, and the executions that serve them."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -316,6 +316,13 @@ def fail(tx: Connection, execution: UUID, attempt: int | None, error: dict[str, 
     if attempt is not None:
         statement = statement.where(x.attempt == attempt)
     tx.execute(statement.values(state="failed", error=error, finished_at=func.clock_timestamp()))
+
+
+def touch(tx: Connection, execution: UUID) -> None:
+    """Its result is in use. Once a minute is enough for the cache to know."""
+    x = t.MergeExecution
+    statement = update(x).where(x.id == execution, x.last_used_at < func.now() - timedelta(minutes=1))
+    tx.execute(statement.values(last_used_at=func.now()))
 
 
 def result_of(tx: Connection, execution: UUID) -> Result:

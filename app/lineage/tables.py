@@ -11,6 +11,7 @@ namespaces ─┬─ memberships       a user or an organisation; a user's id is
 merge_executions ─┬─ execution_files
                   └─ merge_requests ── request_inputs
 base_model_aliases, audit_events
+leases, deletions             objects on their way in, and out
 """
 
 from datetime import datetime
@@ -18,44 +19,18 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Double,
     ForeignKey,
     Identity,
     Index,
-    LargeBinary,
-    MetaData,
-    Text,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {
-        str: Text,
-        datetime: DateTime(timezone=True),
-        bytes: LargeBinary,
-        float: Double,
-        dict[str, Any]: JSONB(none_as_null=True),
-        list[Any]: JSONB(none_as_null=True),
-        list[str]: ARRAY(Text),
-    }
+from app.lineage.base import Base as Base
 
 
 class Namespace(Base):
@@ -141,6 +116,29 @@ class Blob(Base):
     """The inspection's, beside it: a list of files need not read the whole of each."""
     inspection: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    unneeded_since: Mapped[datetime | None]
+    """When a collection first found that nothing needs it; the grace period counts from there."""
+
+
+class Lease(Base):
+    """An object that is being placed, or was and has no row yet: collection leaves it alone, and the namespace pays for it."""
+
+    __tablename__ = "leases"
+    holder: Mapped[UUID] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(primary_key=True, index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    namespace_id: Mapped[UUID | None] = mapped_column(ForeignKey("namespaces.id"), index=True)
+    expires_at: Mapped[datetime]
+
+
+class Deletion(Base):
+    """An object that a collection is removing from the store: it has no row any more, and nobody places it meanwhile."""
+
+    __tablename__ = "deletions"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    collection: Mapped[UUID]
+    """Which run removes it; another may take it over when that one has died."""
+    claimed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class Receipt(Base):
@@ -148,7 +146,7 @@ class Receipt(Base):
 
     __tablename__ = "receipts"
     user_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"), primary_key=True)
-    digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"), primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"), primary_key=True, index=True)
     expires_at: Mapped[datetime]
 
 
@@ -177,7 +175,8 @@ class TreeEntry(Base):
     __tablename__ = "tree_entries"
     tree: Mapped[str] = mapped_column(ForeignKey("trees.id"), primary_key=True)
     path: Mapped[str] = mapped_column(primary_key=True)
-    digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"), index=True)
+    # no foreign key: a deleted version still says what its files were when their bytes are gone
+    digest: Mapped[str] = mapped_column(index=True)
 
 
 class Commit(Base):

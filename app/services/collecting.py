@@ -1,30 +1,163 @@
-"""What is over: unfinished uploads, receipts and kept answers whose time has come."""
+"""Collecting: what is over goes, from the database first and from the store after.
 
-from datetime import timedelta
+An object goes in two steps. One transaction takes its row, under lock and only if nothing needs it and nobody leases it, and
+writes that it is being deleted; then the object is deleted, and then the note. Whoever wants to place the same bytes
+meanwhile waits. An object that has no row (its writer was killed) goes the same way, by its age.
+"""
 
-from app.lineage import blobs, idempotency
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from app.domain.digest import Digest
+from app.errors import NotReady
+from app.lineage import blobs, collection, idempotency, leases
 from app.lineage.engine import Database
 from app.objects.store import ObjectStore
 
+T = TypeVar("T")
+
+page_size = 1_000
+condemned_at_once = 16
+"""Whoever uploads the same bytes again waits until so many objects are deleted, at most."""
+deleting_seconds = 30.0
+"""A deletion is not begun later than so long after it was written down,"""
+abandoned_after = timedelta(minutes=10)
+"""and is taken over by another collection so long after: when no request to the store can be under way any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """From when on things are over."""
+
+    upload_lease: timedelta
+    answers_kept: timedelta
+    grace: timedelta
+    """From when an object is first found unneeded, and from when a repository is deleted, until it goes."""
+    cache_bytes: int
+    """Of merge results that no version holds."""
+
 
 class Collecting:
-    def __init__(
-        self, database: Database, store: ObjectStore, *, upload_lease: timedelta, answers_kept: timedelta
-    ) -> None:
+    def __init__(self, database: Database, store: ObjectStore, terms: Terms) -> None:
         self.database = database
         self.store = store
-        self.upload_lease = upload_lease
-        self.answers_kept = answers_kept
+        self.terms = terms
 
     def collect(self) -> dict[str, int]:
-        """How many of each were dropped."""
+        """How many of each were dropped. May run at several places at once.
+
+        Raises: NotReady when database or store do not answer; what was not listed is not touched.
+        """
+        run = uuid4()
+        # first of all: where the store cannot be listed, nothing is deleted from it
+        orphans = self._orphans()
         with self.database.begin() as tx:
             uploads = blobs.expire_uploads(tx)
-            receipts = blobs.expire_receipts(tx)
-            answers = idempotency.expire(tx, self.answers_kept)
+            dropped = {
+                "uploads": len(uploads),
+                "receipts": blobs.expire_receipts(tx),
+                "answers": idempotency.expire(tx, self.terms.answers_kept),
+                "leases": leases.expire(tx),
+                "versions": collection.tombstone(tx, self.terms.grace),
+            }
         # rows first: parts without a row are never read, a row without parts would seem to begin anew
         for upload in uploads:
             self.store.discard_upload(upload)
         # what is being written now is younger than the longest upload may last
-        swept = self.store.sweep(self.upload_lease.total_seconds())
-        return {"uploads": len(uploads), "receipts": receipts, "answers": answers, "leftovers": swept}
+        dropped["leftovers"] = self.store.sweep(self.terms.upload_lease.total_seconds())
+        dropped["results"] = self._evict()
+        self._mark()
+        dropped["blobs"] = self._collect_blobs(run)
+        dropped["orphans"] = self._collect_orphans(run, orphans)
+        return dropped
+
+    def _orphans(self) -> list[Digest]:
+        """Objects of a certain age without a row."""
+        placed_by = datetime.now(UTC) - self.terms.grace
+        found: list[Digest] = []
+        try:
+            old = (stored.digest for stored in self.store.digests() if stored.modified_at <= placed_by)
+            for digests in in_pages(old, page_size):
+                with self.database.read() as tx:
+                    known = collection.known(tx, digests)
+                found += [digest for digest in digests if digest not in known]
+        except OSError as error:
+            raise NotReady("object store") from error
+        return found
+
+    def _evict(self) -> int:
+        """Give up the results that were not used for longest until the others fit."""
+        with self.database.read() as tx:
+            results = collection.cached_results(tx)
+        kept: set[str] = set()
+        kept_bytes = evicted = 0
+        for result in results:
+            # results may share files; each lies in the store once
+            kept_bytes += sum(size_bytes for digest, size_bytes in result.files if digest not in kept)
+            kept |= {digest for digest, _ in result.files}
+            if kept_bytes > self.terms.cache_bytes:
+                with self.database.begin() as tx:
+                    evicted += collection.evict(tx, result)
+        return evicted
+
+    def _mark(self) -> None:
+        """Note since when each object is unneeded."""
+        after = ""
+        while True:
+            with self.database.begin() as tx:
+                digests = collection.page(tx, after, page_size)
+                if not digests:
+                    return
+                collection.mark(tx, digests, collection.needed(tx, digests))
+            after = digests[-1]
+
+    def _collect_blobs(self, run: UUID) -> int:
+        with self.database.read() as tx:
+            overdue = collection.overdue(tx, self.terms.grace)
+        count = 0
+        for digests in in_pages(overdue, condemned_at_once):
+            began = time.monotonic()
+            with self.database.begin() as tx:
+                condemned = collection.condemn(tx, run, digests, self.terms.grace)
+            count += self._delete(run, condemned, began)
+        return count
+
+    def _collect_orphans(self, run: UUID, orphans: Iterable[Digest]) -> int:
+        count = 0
+        for digests in in_pages(orphans, condemned_at_once):
+            began = time.monotonic()
+            with self.database.begin() as tx:
+                condemned = collection.condemn_orphans(tx, run, digests)
+            count += self._delete(run, condemned, began)
+        began = time.monotonic()
+        with self.database.begin() as tx:
+            abandoned = collection.take_over(tx, run, abandoned_after)
+        return count + self._delete(run, abandoned, began)
+
+    def _delete(self, run: UUID, digests: Iterable[str], began: float) -> int:
+        """Delete condemned objects; how many. What cannot be begun in time is left to the next collection."""
+        gone: list[str] = []
+        try:
+            for digest in digests:
+                if time.monotonic() - began > deleting_seconds:
+                    break
+                self.store.delete(Digest(digest))
+                gone.append(digest)
+        except OSError as error:
+            raise NotReady("object store") from error
+        finally:
+            if gone:
+                with self.database.begin() as tx:
+                    collection.finish(tx, run, gone)
+        return len(gone)
+
+
+def in_pages(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while page := list(islice(iterator, size)):
+        yield page

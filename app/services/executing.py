@@ -20,6 +20,7 @@ from app.lineage.engine import Database
 from app.objects.store import ObjectStore
 from app.services import results
 from app.services.content import read_content, stored
+from app.services.holding import Holding
 from app.services.publishing import Publishing
 
 most_attempts = 20
@@ -39,10 +40,11 @@ class Input:
 
 
 class Executing:
-    def __init__(self, database: Database, store: ObjectStore, publishing: Publishing) -> None:
+    def __init__(self, database: Database, store: ObjectStore, publishing: Publishing, holding: Holding) -> None:
         self.database = database
         self.store = store
         self.publishing = publishing
+        self.holding = holding
 
     def claim(self, execution: UUID) -> Claim | None:
         """The right to execute; whoever held it loses it. None: it has ended, or ends now, having killed its workers too often."""
@@ -69,6 +71,10 @@ class Executing:
             if not merges.report_progress(tx, claim, progress):
                 raise ClaimLost
 
+    def hold(self, claim: Claim, digest: Digest, size_bytes: int) -> None:
+        """Before an object of the result is placed. Raises: BeingCollected."""
+        self.holding.hold(claim.execution, {digest: size_bytes}, None)
+
     def succeed(
         self,
         claim: Claim,
@@ -82,11 +88,14 @@ class Executing:
             files: (path, digest), all of them.
             inspections: by digest, of those that the worker wrote; the others are known.
 
-        Raises: ClaimLost; InvalidContent if the result is no valid adapter or model.
+        Raises: ClaimLost; BeingCollected if it took longer than what was placed is leased; InvalidContent if the result is no
+            valid adapter or model.
         """
         plan = claim.plan
+        sizes = {digest: inspection.size_bytes for digest, inspection in inspections.items()}
         with self.database.begin() as tx:
-            for digest, inspection in inspections.items():
+            self.holding.release(tx, claim.execution, sizes)
+            for digest, inspection in sorted(inspections.items()):
                 blobs.record(tx, Digest(digest), inspection.size_bytes, inspection.as_json())
             known: dict[str, BlobRecord] = {digest: blobs.get(tx, digest) for _, digest in files}
             kind = Kind.MODEL if plan.output.kind is OutputKind.MODEL else Kind.ADAPTER

@@ -169,6 +169,8 @@ class Merging:
             raise NotFound(f"the result of merge {id}")
         if view.merge.is_evicted:
             raise ResultEvicted(str(id))
+        with self.database.begin() as tx:
+            merges.touch(tx, view.merge.execution)
         return view
 
     def file(self, caller: Caller, id: UUID, path: str) -> File:

@@ -39,6 +39,7 @@ from app.merge.publication import check_version, foundation, inherited_builds_on
 from app.objects.store import ObjectStore, Staged
 from app.services import finding
 from app.services.content import Content, Source, read_content, stored
+from app.services.holding import Holding
 from app.services.masking import masked
 
 chunk_bytes = 1024 * 1024
@@ -94,15 +95,15 @@ class Draft:
 
 
 class Publishing:
-    def __init__(self, database: Database, store: ObjectStore, *, max_files: int) -> None:
+    def __init__(self, database: Database, store: ObjectStore, holding: Holding, *, max_files: int) -> None:
         self.database = database
         self.store = store
+        self.holding = holding
         self.max_files = max_files
 
     def publish(self, caller: Caller, name: RepositoryName, new: NewVersion) -> Version:
-        """Raises: NotFound, Deleted, Forbidden, UnknownBlob, ParentNotFound, VersionExists, TooManyFiles, every InvalidContent,
-        and the RefusedPlan that a plan of this version alone would meet. Nothing is stored then.
-        """
+        """Raises: NotFound, Deleted, Forbidden, UnknownBlob, ParentNotFound, VersionExists, TooManyFiles, QuotaExceeded, every
+        InvalidContent, and the RefusedPlan that a plan of this version alone would meet. Nothing is stored then."""
         number = None if new.version is None else VersionNumber.parse(new.version)
         self._check_files(list(new.files))
         for digest in new.files.values():
@@ -136,17 +137,23 @@ class Publishing:
         number = None if new.version is None else VersionNumber.parse(new.version)
         self._check_files([file.path for file in files])
         with self.database.read() as tx:
-            kind = finding.writable(tx, name, caller).kind
+            found = finding.writable(tx, name, caller)
         with ExitStack() as stack:
             staged = {file.path: stack.enter_context(self.store.stage()) for file in files}
             sources = {file.path: self._stage(file, staged[file.path]) for file in files}
-            content = read_content(kind, sources)
+            content = read_content(found.kind, sources)
             new = replace(new, files={path: source.digest for path, source in sources.items()})
+            # in one order for everybody who writes the same rows
+            placed = {source.digest: source for source in sorted(sources.values(), key=lambda source: source.digest)}
+            sizes: dict[str, int] = {digest: source.inspection.size_bytes for digest, source in placed.items()}
+            holder: UUID | None = None
             for is_trial in (True, False):
                 with self.database.begin() as tx, tx.begin_nested() as savepoint:
+                    if holder is not None:
+                        self.holding.release(tx, holder, sizes)
                     if (earlier := self._earlier(tx, caller)) is not None:
                         return earlier
-                    for source in sources.values():
+                    for source in placed.values():
                         blobs.record(tx, source.digest, source.inspection.size_bytes, source.inspection.as_json())
                     repository = finding.writable(tx, name, caller)
                     version = self._write_new(tx, caller, repository, number, new, content)
@@ -155,6 +162,7 @@ class Publishing:
                         savepoint.rollback()
                 if is_trial:
                     # what would be refused leaves no byte, and what is accepted has its bytes before its rows
+                    holder = stack.enter_context(self.holding.held(sizes, found.namespace_id))
                     for entry in staged.values():
                         entry.place()
             return version
@@ -254,9 +262,8 @@ class Publishing:
     ) -> Version:
         """Number a draft and write all of it: tree, commit, version, edges, ref, audit event.
 
-        Raises: Deleted and Forbidden if the repository is no longer what it was, VersionExists, ShapeMismatch, and the
-        RefusedPlan that a plan of this version alone would meet.
-        """
+        Raises: Deleted and Forbidden if the repository is no longer what it was, VersionExists, ShapeMismatch, QuotaExceeded,
+        and the RefusedPlan that a plan of this version alone would meet."""
         repository = finding.locked(tx, repository, caller)
         catalogue = graph.catalogue(tx, [edge.parent for edge in draft.edges], caller)
         aliases = repositories.base_model_aliases(tx)
@@ -315,6 +322,7 @@ class Publishing:
         )
         if not versions.insert_version(tx, written):
             raise VersionExists(f"{repository.full_name}@{number}")
+        self.holding.claim_room(tx, repository.namespace_id)
         commits.move_ref(tx, repository.id, commit_id)
         repositories.change(tx, repository.id, {})
         reference = f"{repository.full_name}@{number}"

@@ -16,6 +16,7 @@ from app.lineage import accounts, audit, idempotency, repositories
 from app.lineage.codec import dump_base
 from app.lineage.engine import Connection, Database
 from app.services import finding
+from app.services.holding import Holding
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ class RepositoryChange:
 
 
 class Registering:
-    def __init__(self, database: Database, *, default_visibility: Visibility) -> None:
+    def __init__(self, database: Database, holding: Holding, *, default_visibility: Visibility) -> None:
         self.database = database
+        self.holding = holding
         self.default_visibility = default_visibility
 
     def create(self, caller: Caller, new: NewRepository) -> Repository:
@@ -161,7 +163,7 @@ class Registering:
     def change(self, caller: Caller, name: RepositoryName, change: RepositoryChange) -> Repository:
         """Description, licence, tags and base model by writers; visibility, derivatives and the name by owners.
 
-        Raises: NotFound, Deleted, Forbidden, NameExists, InvalidName.
+        Raises: NotFound, Deleted, Forbidden, NameExists, InvalidName, QuotaExceeded.
         """
         with self.database.begin() as tx:
             found = finding.writable(tx, name, caller)
@@ -174,6 +176,8 @@ class Registering:
                 repositories.change(tx, found.id, change.values)
             if target is not None:
                 self._move(tx, found, target, check_name(change.name or found.name))
+                if target.id != found.namespace_id:
+                    self.holding.claim_room(tx, target.id)
             changed = repositories.get(tx, found.id)
             fields = sorted(change.values)
             details = {"fields": fields, "from": found.full_name} if moves else {"fields": fields}

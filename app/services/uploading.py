@@ -13,6 +13,7 @@ from app.lineage import audit, blobs, idempotency
 from app.lineage.blobs import UploadRecord
 from app.lineage.engine import Database
 from app.objects.store import Incoming, ObjectStore, Staged
+from app.services.holding import Holding
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,11 @@ class Upload:
 
 
 class Uploading:
-    def __init__(self, database: Database, store: ObjectStore, limits: Limits) -> None:
+    def __init__(self, database: Database, store: ObjectStore, limits: Limits, holding: Holding) -> None:
         self.database = database
         self.store = store
         self.limits = limits
+        self.holding = holding
 
     def check_size(self, size_bytes: int) -> None:
         """Raises: UploadTooLarge."""
@@ -69,17 +71,42 @@ class Uploading:
     def receive(self, caller: Caller, digest: Digest, chunks: Iterable[bytes], declared_bytes: int | None) -> None:
         """A whole blob. When this returns, the caller has a receipt for it.
 
-        Raises: UploadTooLarge, DigestMismatch, SizeMismatch, StoreFull; nothing is stored then.
+        Raises: UploadTooLarge, QuotaExceeded, DigestMismatch, SizeMismatch, StoreFull, BeingCollected; nothing is stored then.
         """
         if declared_bytes is not None:
             self.check_size(declared_bytes)
+            self.holding.check_room(caller.user, {digest: declared_bytes})
         with self.store.stage() as staged:
             inspection = self.fill(staged, chunks)
-            place(staged, digest, declared_bytes)
-        self._record(caller, digest, inspection, None)
+            self._place(caller, staged, digest, declared_bytes, inspection, None)
 
-    def _record(self, caller: Caller, digest: Digest, inspection: Inspection, upload: UUID | None) -> None:
+    def _place(
+        self,
+        caller: Caller,
+        incoming: Incoming,
+        digest: Digest,
+        size_bytes: int | None,
+        inspection: Inspection,
+        upload: UUID | None,
+    ) -> None:
+        """Bytes first, and their row after: a crash may orphan an object, never a row.
+
+        Raises: SizeMismatch, DigestMismatch, QuotaExceeded, StoreFull, BeingCollected.
+        """
+        if size_bytes is not None and incoming.size_bytes != size_bytes:
+            raise SizeMismatch(size_bytes, incoming.size_bytes)
+        if incoming.digest != digest:
+            raise DigestMismatch(digest, incoming.digest)
+        sizes: dict[str, int] = {digest: incoming.size_bytes}
+        with self.holding.held(sizes, caller.user) as holder:
+            incoming.place()
+            self._record(caller, digest, inspection, upload, holder)
+
+    def _record(
+        self, caller: Caller, digest: Digest, inspection: Inspection, upload: UUID | None, holder: UUID
+    ) -> None:
         with self.database.begin() as tx:
+            self.holding.release(tx, holder, {digest: inspection.size_bytes})
             blobs.record(tx, digest, inspection.size_bytes, inspection.as_json())
             blobs.grant_receipt(tx, caller.user, digest, self.limits.receipt_lease)
             if upload is not None:
@@ -90,13 +117,15 @@ class Uploading:
     def begin(self, caller: Caller, digest: Digest, size_bytes: int) -> Upload:
         """A resumable upload; the caller's unfinished one of the same bytes goes on where it stopped.
 
-        Raises: UploadTooLarge.
+        Raises: UploadTooLarge, QuotaExceeded.
         """
         self.check_size(size_bytes)
         limits = self.limits
         part_bytes = max(limits.part_bytes, self.store.least_part_bytes(size_bytes))
         with self.database.begin() as tx:
             found = blobs.begin_upload(tx, uuid4(), caller.user, digest, size_bytes, part_bytes, limits.upload_lease)
+            # all of it is reserved from here on: what is begun can be completed
+            self.holding.claim_room(tx, caller.user)
             # while the row is locked: of several who begin the same upload the store sees one after the other
             self.store.begin_upload(found.id)
         return self._with_parts(found)
@@ -148,7 +177,8 @@ class Uploading:
 
         Parts that went straight to the store pass through here once, to be read; the store copies them into place.
 
-        Raises: NotFound, UploadExpired, UploadIncomplete, DigestMismatch (the parts are discarded), StoreFull.
+        Raises: NotFound, UploadExpired, UploadIncomplete, DigestMismatch (the parts are discarded), StoreFull,
+        QuotaExceeded (the quota was lowered meanwhile), BeingCollected.
         """
         with self.database.begin() as tx:
             if (made := idempotency.made(tx, caller)) is not None:
@@ -159,14 +189,13 @@ class Uploading:
         try:
             with self.store.join(id) as joined:
                 inspection = inspected(joined.chunks())
-                place(joined, found.digest, found.size_bytes)
+                self._place(caller, joined, found.digest, found.size_bytes, inspection, id)
         except DigestMismatch:
             # no part can be told from a wrong one: only beginning again helps
             with self.database.begin() as tx:
                 blobs.delete_upload(tx, id)
             self.store.discard_upload(id)
             raise
-        self._record(caller, found.digest, inspection, id)
         self.store.discard_upload(id)
         return found.digest
 
@@ -176,15 +205,6 @@ def inspected(chunks: Iterable[bytes]) -> Inspection:
     for chunk in chunks:
         inspector.feed(chunk)
     return inspector.finish()
-
-
-def place(incoming: Incoming, digest: Digest, size_bytes: int | None) -> None:
-    """Bytes first, and their row after: a crash may orphan an object, never a row. Raises: SizeMismatch, DigestMismatch."""
-    if size_bytes is not None and incoming.size_bytes != size_bytes:
-        raise SizeMismatch(size_bytes, incoming.size_bytes)
-    if incoming.digest != digest:
-        raise DigestMismatch(digest, incoming.digest)
-    incoming.place()
 
 
 def part_sizes(size_bytes: int, part_bytes: int) -> list[int]:

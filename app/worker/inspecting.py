@@ -1,6 +1,6 @@
 """A store that looks at what is written to it: results are inspected while they stream out, like uploads on their way in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -10,10 +10,15 @@ from app.objects.store import ByteStore, Staged
 
 
 class InspectingStore:
-    """Another store's reading and staging, with an inspection of every object that is placed through it."""
+    """Another store's reading and staging, with an inspection of every object that is placed through it.
 
-    def __init__(self, store: ByteStore) -> None:
+    Args:
+        hold: called with an object's digest and its size in bytes before it is placed.
+    """
+
+    def __init__(self, store: ByteStore, hold: Callable[[Digest, int], None]) -> None:
         self.store = store
+        self.hold = hold
         self.inspections: dict[str, Inspection] = {}
 
     def size(self, digest: Digest) -> int | None:
@@ -26,13 +31,14 @@ class InspectingStore:
         self.store.read_into(digest, start, buffer)
 
     def stage(self) -> Staged:
-        return InspectedStaged(self.store.stage(), self.inspections)
+        return InspectedStaged(self.store.stage(), self.inspections, self.hold)
 
 
 class InspectedStaged:
-    def __init__(self, staged: Staged, inspections: dict[str, Inspection]) -> None:
+    def __init__(self, staged: Staged, inspections: dict[str, Inspection], hold: Callable[[Digest, int], None]) -> None:
         self.staged = staged
         self.inspections = inspections
+        self.hold = hold
         self.inspector = Inspector()
 
     @property
@@ -48,6 +54,7 @@ class InspectedStaged:
         self.inspector.feed(chunk)
 
     def place(self) -> Digest:
+        self.hold(self.staged.digest, self.staged.size_bytes)
         digest = self.staged.place()
         self.inspections[digest] = self.inspector.finish()
         return digest

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -78,7 +79,7 @@ class MergeTasks:
             if isinstance(model.facts, Checkpoint):
                 files = tuple(WeightFile(file.path, file.digest, file.size_bytes) for file in model.files)
                 base = BaseFiles(model.facts, files)
-        store = InspectingStore(self.services.store)
+        store = InspectingStore(self.services.store, partial(self.services.executing.hold, claim))
         made = execute(plan, members, base, store, device_named(self.services.device), report)
         files_made = [(file.path, file.digest) for file in made.files]
         self.services.executing.succeed(claim, files_made, store.inspections, made.report.values)

@@ -29,7 +29,17 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("inspection", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("unneeded_since", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_blobs")),
+    )
+    op.create_table(
+        "deletions",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("collection", sa.Uuid(), nullable=False),
+        sa.Column(
+            "claimed_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_deletions")),
     )
     op.create_table(
         "merge_executions",
@@ -132,6 +142,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_memberships_user_id"), "memberships", ["user_id"], unique=False)
     op.create_table(
+        "leases",
+        sa.Column("holder", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("namespace_id", sa.Uuid(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["namespace_id"], ["namespaces.id"], name=op.f("fk_leases_namespace_id")),
+        sa.PrimaryKeyConstraint("holder", "digest", name=op.f("pk_leases")),
+    )
+    op.create_index(op.f("ix_leases_digest"), "leases", ["digest"], unique=False)
+    op.create_index(op.f("ix_leases_namespace_id"), "leases", ["namespace_id"], unique=False)
+    op.create_table(
         "receipts",
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
@@ -140,6 +162,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["namespaces.id"], name=op.f("fk_receipts_user_id")),
         sa.PrimaryKeyConstraint("user_id", "digest", name=op.f("pk_receipts")),
     )
+    op.create_index(op.f("ix_receipts_digest"), "receipts", ["digest"], unique=False)
     op.create_table(
         "repositories",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -187,7 +210,6 @@ def upgrade() -> None:
         sa.Column("tree", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["digest"], ["blobs.digest"], name=op.f("fk_tree_entries_digest")),
         sa.ForeignKeyConstraint(["tree"], ["trees.id"], name=op.f("fk_tree_entries_tree")),
         sa.PrimaryKeyConstraint("tree", "path", name=op.f("pk_tree_entries")),
     )
@@ -398,7 +420,11 @@ def downgrade() -> None:
     op.drop_table("tokens")
     op.drop_index("ix_repositories_updated", table_name="repositories")
     op.drop_table("repositories")
+    op.drop_index(op.f("ix_receipts_digest"), table_name="receipts")
     op.drop_table("receipts")
+    op.drop_index(op.f("ix_leases_namespace_id"), table_name="leases")
+    op.drop_index(op.f("ix_leases_digest"), table_name="leases")
+    op.drop_table("leases")
     op.drop_index(op.f("ix_memberships_user_id"), table_name="memberships")
     op.drop_table("memberships")
     op.drop_table("idempotency_keys")
@@ -414,5 +440,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("state in ('queued', 'running', 'succeeded') and evicted_at is null"),
     )
     op.drop_table("merge_executions")
+    op.drop_table("deletions")
     op.drop_table("blobs")
     op.drop_table("base_model_aliases")

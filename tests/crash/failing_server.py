@@ -94,10 +94,11 @@ def serve(settings: Settings) -> None:
     services.accounts.bootstrap(admin_token)
     assert isinstance(services.store, LocalStore)
     store, database = FailingStore(services.store.root), FailingDatabase(services.database.engine)
-    publishing = Publishing(database, store, max_files=settings.max_files)
+    holding = services.uploading.holding
+    publishing = Publishing(database, store, holding, max_files=settings.max_files)
     planted = replace(
         services,
-        uploading=Uploading(database, store, services.uploading.limits),
+        uploading=Uploading(database, store, services.uploading.limits, holding),
         publishing=publishing,
         merging=Merging(database, store, publishing, services.merging.planning),
     )

@@ -53,9 +53,10 @@ if __name__ == "__main__":
     services.accounts.bootstrap(admin_token)
     assert isinstance(services.store, LocalStore)
     late = LateStore(services.store.root)
+    holding = services.uploading.holding
     planted = replace(
         services,
-        uploading=Uploading(services.database, late, services.uploading.limits),
-        publishing=Publishing(services.database, late, max_files=settings.max_files),
+        uploading=Uploading(services.database, late, services.uploading.limits, holding),
+        publishing=Publishing(services.database, late, holding, max_files=settings.max_files),
     )
     uvicorn.run(create_app(planted), host=settings.host, port=settings.port, log_config=None)

@@ -57,7 +57,8 @@ if __name__ == "__main__":
     services = Services.open(settings)
     assert isinstance(services.store, LocalStore)
     store = SlowStore(services.store.root)
-    planted = replace(services, store=store, executing=DyingExecuting(services.database, store, services.publishing))
+    executing = DyingExecuting(services.database, store, services.publishing, services.executing.holding)
+    planted = replace(services, store=store, executing=executing)
     timing = process.Timing(settings.worker_heartbeat_seconds, settings.worker_stalled_seconds, 10)
     assert settings.database_url is not None
     url = settings.database_url.get_secret_value()

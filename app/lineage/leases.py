@@ -1,0 +1,76 @@
+"""Objects on their way into the store: leased from before they are placed until their row is written.
+
+A store has no transactions, so that "is it needed?" and "delete it" cannot be one step there. Here they are: whoever
+places an object leases its digest first, whoever deletes one writes a `Deletion` first, and both do so under a lock of
+the digest, each only where the other has not.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.lineage import tables as t
+
+lock_digests = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(digest, 0))"
+    " FROM (SELECT unnest(CAST(:digests AS text[])) AS digest ORDER BY 1) AS sorted"
+)
+
+
+def lock(tx: Connection, digests: Collection[str]) -> None:
+    """Until the transaction ends nobody else leases or condemns these; in one order for everybody."""
+    tx.execute(lock_digests, {"digests": list(digests)})
+
+
+def take(
+    tx: Connection, holder: UUID, sizes: Mapping[str, int], namespace: UUID | None, duration: timedelta
+) -> str | None:
+    """Lease digests (with their sizes in bytes) to a holder, one of them anew too; the namespace pays for them meanwhile.
+
+    None when all are leased; else one that is being deleted at this moment, and then nothing is leased.
+    """
+    lock(tx, sizes.keys())
+    d = t.Deletion
+    found = tx.execute(select(d.digest).where(d.digest.in_(list(sizes))).limit(1)).scalar()
+    if found is not None or not sizes:
+        return found
+    statement = insert(t.Lease).values(
+        [
+            {
+                "holder": holder,
+                "digest": digest,
+                "size_bytes": size_bytes,
+                "namespace_id": namespace,
+                "expires_at": func.clock_timestamp() + duration,
+            }
+            for digest, size_bytes in sizes.items()
+        ]
+    )
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["holder", "digest"], set_={"expires_at": statement.excluded.expires_at}
+        )
+    )
+    return None
+
+
+def end(tx: Connection, holder: UUID) -> set[str]:
+    """The holder's leases end with this transaction. Returns what was leased until now: the rows of these may be written."""
+    x = t.Lease
+    statement = delete(x).where(x.holder == holder).returning(x.digest, x.expires_at > func.clock_timestamp())
+    return {digest for digest, is_running in tx.execute(statement) if is_running}
+
+
+def expire(tx: Connection) -> int:
+    x = t.Lease
+    return tx.execute(delete(x).where(x.expires_at <= func.now())).rowcount
+
+
+def is_leased(digest: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Whether anybody holds a lease of this digest."""
+    x = t.Lease
+    return exists().where(x.digest == digest, x.expires_at > func.clock_timestamp())
