@@ -74,6 +74,10 @@ def test_the_command_line_speaks_the_whole_recipe() -> None:
 
 def test_a_bare_command_line_asks_for_the_defaults() -> None:
     assert from_command_line("a/x") == {"layers": [{"adapter": "a/x"}]}
+    assert from_command_line("a/x", "--method", "ties", "--density", "0.2")["method"] == {
+        "name": "ties",
+        "density": 0.2,
+    }
     assert from_command_line("a/x", "--model")["output"] == {"kind": "model"}
     assert from_command_line("a/x", "--energy", "0.99")["output"] == {"kind": "adapter", "rank": {"energy": 0.99}}
 

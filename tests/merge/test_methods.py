@@ -48,6 +48,15 @@ def test_what_a_method_does_not_take_is_refused(value: dict[str, object], pointe
     assert refused.value.facts["pointer"] == pointer
 
 
+def test_a_convention_is_one_of_those_that_the_method_knows() -> None:
+    assert parse_method({"name": "ties", "convention": "peft"}).parameters["convention"] == "peft"
+    assert parse_method({"name": "ties"}).parameters == {"density": 0.2, "lambda": 1.0, "convention": "paper"}
+    for value in ("kohya", 3, None):
+        with pytest.raises(MalformedRequest) as refused:
+            parse_method({"name": "ties", "convention": value})
+        assert refused.value.facts["pointer"] == "/method/convention"
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

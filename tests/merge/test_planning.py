@@ -16,9 +16,10 @@ from app.errors import (
     PlanTooLarge,
     RecalledInPlan,
     ShapeMismatch,
+    TooManyLayers,
     UnsupportedFeature,
 )
-from app.merge import methods as methods_module
+from app.merge.methods import methods, parse_method
 from app.merge.planning import Limits, plan
 from tests.merge.files import adapter, checkpoint, module, weight_files
 from tests.merge.world import Source, World
@@ -104,14 +105,43 @@ def test_an_embedding_and_a_linear_layer_are_not_summed() -> None:
         a_plan(adapter(module("q", 2)), adapter(module("q", 2, kind=ModuleKind.EMBEDDING)))
 
 
-def test_a_method_whose_result_is_not_low_rank_has_no_exact_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    full_rank = replace(methods_module.methods["linear"], space=methods_module.Space.ELEMENTS)
-    monkeypatch.setitem(methods_module.methods, "dense", full_rank)
+def test_a_method_whose_result_is_not_low_rank_has_no_exact_adapter() -> None:
+    ties = parse_method({"name": "ties"})
     with pytest.raises(NoExactAdapter):
-        a_plan(adapter(module("q", 2)), method=Method("dense"))
-    assert a_plan(adapter(module("q", 2)), method=Method("dense"), output=Output(rank=1)).rank_max == 1
-    dense_model = a_plan(adapter(module("q", 2)), method=Method("dense"), output=model, base=checkpoint(base_shapes))
+        a_plan(adapter(module("q", 2)), method=ties)
+    # however low the layers' ranks are, the result has what the module has
+    assert a_plan(adapter(module("q", 2)), method=ties, output=Output(rank=Energy(0.9))).rank_max == 5
+    dense_model = a_plan(adapter(module("q", 2)), method=ties, output=model, base=checkpoint(base_shapes))
     assert dense_model.is_exact
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"), [("linear", 8), ("model_stock", 8), ("tsv", 5), ("core_ties", 5), ("knots_ties", 5)]
+)
+def test_the_rank_of_an_exact_adapter_goes_by_the_method(name: str, rank: int) -> None:
+    planned = a_plan(adapter(module("q", 4)), adapter(module("q", 4)), method=parse_method({"name": name}))
+    assert planned.rank_max == rank
+
+
+def test_a_method_that_goes_from_one_to_another_takes_two_layers() -> None:
+    slerp = parse_method({"name": "slerp"})
+    a_plan(adapter(module("q", 1)), adapter(module("q", 1)), method=slerp)
+    with pytest.raises(TooManyLayers) as refused:
+        a_plan(*(adapter(module("q", 1)) for _ in range(3)), method=slerp)
+    assert refused.value.facts == {"method": "slerp", "most": 2, "found": 3}
+
+
+def test_every_method_says_what_it_holds() -> None:
+    big = [adapter(module("q", 16, 4096, 4096)) for _ in range(4)]
+
+    def peak(name: str) -> int:
+        return a_plan(*big, method=parse_method({"name": name}), output=Output(rank=16)).peak_bytes
+
+    peaks = {name: peak(name) for name, facts in methods.items() if facts.most_branches is None}
+    assert min(peaks, key=lambda name: peaks[name]) == "linear"
+    # N coordinates of R × in are more than N cores of R × R; dense deltas would be 4 · 134 MB
+    assert peaks["linear"] < peaks["karcher"] < peaks["tsv"] < peaks["knots_ties"] < 4 * 8 * 4096**2
+    assert peaks["ties"] < 2 * 10**9
 
 
 def test_a_model_reads_and_writes_its_base() -> None:

@@ -39,6 +39,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="KEY=VALUE", help="of the method; repeatable"
     )
+    parser.add_argument("--density", type=float, help="of the method: the share of elements or coordinates it keeps")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--rank", type=int, help="the best adapter of this rank, instead of the exact one")
     form.add_argument("--energy", type=float, help="the smallest rank that keeps this share, 0 to 1")
@@ -64,8 +65,10 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
         "trunk": options.trunk,
     }
     parameters = {key: literal(value) for key, value in pairs(options.parameter, "KEY=VALUE").items()}
+    if options.density is not None:
+        parameters["density"] = options.density
     if parameters and options.method is None:
-        raise InvalidArgument("--parameter belongs to a --method")
+        raise InvalidArgument("--parameter and --density belong to a --method")
     return {
         "layers": layers,
         "method": {"name": options.method, **parameters} if options.method else None,
