@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import copysign
 
 import torch
 from torch import Tensor
@@ -31,32 +32,61 @@ class Election:
 
     def merge(self, values: Iterable[tuple[Tensor, float]]) -> Tensor:
         """(value, weight) of each delta, one shape → their merge; float64. A value of 0 has no vote."""
-        sums: list[Tensor] = []
-        divisors: list[Tensor] = []
-        total: Tensor | None = None
+        merged = Ballot(self)
         for value, weight in values:
-            weighted = value * weight
-            voter = weighted if self.counts_weights else value
-            if not sums:
-                sums = [torch.zeros_like(value), torch.zeros_like(value)]
-                divisors = [torch.zeros_like(value), torch.zeros_like(value)]
-                total = torch.zeros_like(value)
-            if total is not None:
-                total += voter
-            for sign, (side, divisor) in enumerate(zip(sums, divisors, strict=True)):
-                agrees = voter > 0 if sign == 0 else voter < 0
-                side += torch.where(agrees, weighted, 0.0)
-                if self.divisor is not Divisor.NOTHING:
-                    divisor.add_(agrees, alpha=weight if self.divisor is Divisor.WEIGHTS else 1.0)
-        if total is None:
+            merged.add(value, weight)
+        return merged.result()
+
+
+class Ballot:
+    """The sums that decide an election and its result, both sides of it in one.
+
+    What agrees with a sign e = ±1 sums to (Σ weight·value + e·Σ weight·|value|) / 2, and so do the divisors.
+    """
+
+    def __init__(self, election: Election) -> None:
+        self.election = election
+        self.votes: Tensor | None = None
+
+    def add(self, value: Tensor, weight: float) -> None:
+        election = self.election
+        # whose weight is negative stands for the other sign, where weights are counted
+        side = copysign(1.0, weight) if election.counts_weights else 1.0
+        if self.votes is None:
+            self.sums, self.magnitudes = torch.zeros_like(value), torch.zeros_like(value)
+            self.sides, self.present = torch.zeros_like(value), torch.zeros_like(value)
+            self.votes = self.sums if election.counts_weights else torch.zeros_like(value)
+        self.sums.add_(value, alpha=weight)
+        self.magnitudes.add_(value.abs(), alpha=weight * side)
+        if not election.counts_weights:
+            self.votes.add_(value)
+        if election.divisor is not Divisor.NOTHING:
+            share = weight if election.divisor is Divisor.WEIGHTS else 1.0
+            sign = value.sign()
+            self.sides.add_(sign, alpha=share * side)
+            self.present.add_(sign.abs_(), alpha=share)
+
+    def result(self) -> Tensor:
+        if self.votes is None:
             raise ValueError("an election needs a value")
-        plus, minus = sums
-        is_tied = None if self.tie_is_plus else total.abs() <= rounding * (plus - minus)
-        for side, divisor in zip(sums, divisors, strict=True):
-            if self.divisor is not Divisor.NOTHING:
-                side /= divisor.where(divisor != 0, 1.0)
-        merged = torch.where(total >= 0, plus, minus)
-        return merged if is_tied is None else merged.masked_fill_(is_tied, 0.0)
+        # signs by arithmetic: a comparison costs as much as four additions
+        if self.election.tie_is_plus:
+            elected = self.votes.sign().add_(0.5).sign_()
+        else:
+            is_clear = self.votes.abs().sub_(self.magnitudes, alpha=rounding).clamp_(min=0.0).sign_()
+            elected = self.votes.sign().mul_(is_clear)
+        merged = self.magnitudes.mul_(elected).add_(self.sums)
+        match self.election.divisor:
+            case Divisor.NOTHING:
+                merged.div_(2.0)
+            case Divisor.COUNT:
+                # both are twice what they stand for
+                merged.div_(self.sides.mul_(elected).add_(self.present).clamp_(min=2.0))
+            case Divisor.WEIGHTS:
+                divisor = self.sides.mul_(elected).add_(self.present)
+                merged.div_(divisor.where(divisor != 0, 1.0))
+        # beside a tie stands what rounding left of the sum
+        return merged if self.election.tie_is_plus else merged.mul_(elected.abs_())
 
 
 elections = {

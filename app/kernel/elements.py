@@ -5,9 +5,11 @@ First what an element must know of its whole matrix (a threshold, a sum), by swe
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import nextafter
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from app.kernel.elections import Election, elections, rounding, weighted_sum
 from app.kernel.factors import Branch
@@ -122,10 +124,11 @@ def merged(tiles: Tiles, kept: Kept, election: Election | None, scale: float) ->
 def trimmed(tiles: Tiles, density: float) -> Kept:
     """The int(density·m·n) largest magnitudes of each delta, and what equals the smallest of them."""
     thresholds = largest(tiles, [int(density * tiles.shape[0] * tiles.shape[1])])
+    # hardshrink drops what equals its bound, too
+    below = [nextafter(threshold, 0.0) for (threshold,) in thresholds]
 
     def kept(index: int, first: int, last: int) -> Tensor:
-        delta = tiles.delta(index, first, last)
-        return delta.masked_fill_(delta.abs() < thresholds[index][0], 0.0)
+        return hardshrink(tiles.delta(index, first, last), below[index])
 
     return kept
 

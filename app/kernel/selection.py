@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, floor, nextafter
 
 import torch
 from torch import Tensor
@@ -61,26 +61,25 @@ class Search:
             self.high = min(self.high, float(self.sample[high]))
 
     def look(self, first: int, last: int) -> Look:
-        """In some rows: how many are at least `high`, how many at least `low`, and those strictly between."""
+        """In some rows: how many are at least `high`, how many are above `low`, and those between."""
         values = self.values(first, last)
-        at_least_low = values >= self.low
-        candidates = values[at_least_low]
-        is_below = candidates < self.high
-        inside = candidates[is_below & (candidates > self.low)]
-        return len(candidates) - int(is_below.sum()), len(candidates), inside
+        is_high, is_above = values >= self.high, values > self.low
+        inside = values[is_above & ~is_high]
+        return int(torch.count_nonzero(is_high)), int(torch.count_nonzero(is_above)), inside
 
     def conclude(self, looks: Sequence[Look]) -> None:
         """After a sweep: the value is found, or the bracket moves to where it must be."""
         at_least_high = sum(look[0] for look in looks)
-        at_least_low = sum(look[1] for look in looks)
+        above_low = sum(look[1] for look in looks)
         self.width *= 4
         if at_least_high >= self.k:
-            self.low, self.high = self.high, torch.inf
+            # it may be `high` itself
+            self.low, self.high = nextafter(self.high, 0.0), torch.inf
             self.guess()
-        elif at_least_low < self.k:
-            self.low, self.high = 0.0, self.low
-            self.guess()
+        elif above_low >= self.k:
+            self.found = kth_largest(torch.cat([look[2] for look in looks]), self.k - at_least_high)
+        elif self.low == 0:
+            self.found = 0.0
         else:
-            inside = torch.cat([look[2] for look in looks])
-            rest = self.k - at_least_high
-            self.found = kth_largest(inside, rest) if rest <= len(inside) else self.low
+            self.low, self.high = 0.0, nextafter(self.low, torch.inf)
+            self.guess()
