@@ -329,6 +329,12 @@ class LocalStore:
                 else:
                     os.unlink(entry)
                 swept += 1
+        for folder in list(os.scandir(self.uploads)):
+            # a part that arrives changes its folder
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime <= limit:
+                    self.discard_upload(UUID(folder.name))
+                    swept += 1
         return swept
 
     def ping(self) -> None:
