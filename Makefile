@@ -38,7 +38,7 @@ demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge
 	@$(bin)/python -m examples.demo
 
 bench: $(bin)/.installed-tests  ## time, memory and the ratio to the peers
-	@for benchmark in model_memory concat best_rank; do $(bin)/python -m benchmarks.$$benchmark; done
+	@for benchmark in model_memory concat best_rank planning; do $(bin)/python -m benchmarks.$$benchmark; done
 
 clean:  ## remove what was built; data stays
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info client/*.egg-info

@@ -59,8 +59,14 @@ class Bench:
         assert len(rows) == 1
         return rows[0]
 
-    def wait_for(self, state: str, attempt: int) -> None:
-        wait_until(lambda: self.execution()[1:] == (state, attempt), f"not {state}", self.installation.log_tail)
+    def wait_for(self, state: str, attempts: int) -> None:
+        """After at least so many attempts: on a slow machine a worker may seem dead once more."""
+
+        def is_there() -> bool:
+            _, now, attempt = self.execution()
+            return bool(now == state and attempt >= attempts)
+
+        wait_until(is_there, f"not {state}", self.installation.log_tail)
 
     def is_writing(self) -> bool:
         """Whether a worker is in the middle of a file."""
