@@ -14,7 +14,7 @@ bin := $(VENV)/bin
 pip := $(bin)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 inputs := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: help run test check static demo bench clean
+.PHONY: help run test check static demo bench soak clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -39,6 +39,9 @@ demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge
 
 bench: $(bin)/.installed-tests  ## time, memory and the ratio to the peers
 	@for benchmark in model_memory concat best_rank planning; do $(bin)/python -m benchmarks.$$benchmark; done
+
+soak: $(bin)/.installed-tests  ## ten minutes of push, merge, delete and collect
+	SOAK_SECONDS=600 $(bin)/pytest tests/collection/test_soak.py -q </dev/null
 
 clean:  ## remove what was built; data stays
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info client/*.egg-info

@@ -55,7 +55,11 @@ mark_digests = text(
     """
     UPDATE blobs
     SET unneeded_since = CASE WHEN digest = ANY(:needed) THEN NULL ELSE clock_timestamp() END
-    WHERE digest = ANY(:digests) AND (digest = ANY(:needed)) = (unneeded_since IS NOT NULL)
+    WHERE digest IN (
+        SELECT digest FROM blobs
+        WHERE digest = ANY(:digests) AND (digest = ANY(:needed)) = (unneeded_since IS NOT NULL)
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
     """
 )
 condemn_digests = text(
@@ -94,7 +98,7 @@ def page(tx: Connection, after: str, limit: int) -> list[str]:
 
 
 def mark(tx: Connection, digests: Collection[str], needed: Collection[str]) -> None:
-    """Since when nothing needs them, of those that are not needed."""
+    """Since when nothing needs them, of those that are not needed; what is just being written is left for the next time."""
     tx.execute(mark_digests, {"digests": list(digests), "needed": list(needed)})
 
 

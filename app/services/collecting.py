@@ -53,7 +53,12 @@ class Collecting:
 
         Raises: NotReady when database or store do not answer; what was not listed is not touched.
         """
-        run = uuid4()
+        try:
+            return self._collect(uuid4())
+        except OSError as error:
+            raise NotReady("object store") from error
+
+    def _collect(self, run: UUID) -> dict[str, int]:
         # first of all: where the store cannot be listed, nothing is deleted from it
         orphans = self._orphans()
         with self.database.begin() as tx:
@@ -80,14 +85,11 @@ class Collecting:
         """Objects of a certain age without a row."""
         placed_by = datetime.now(UTC) - self.terms.grace
         found: list[Digest] = []
-        try:
-            old = (stored.digest for stored in self.store.digests() if stored.modified_at <= placed_by)
-            for digests in in_pages(old, page_size):
-                with self.database.read() as tx:
-                    known = collection.known(tx, digests)
-                found += [digest for digest in digests if digest not in known]
-        except OSError as error:
-            raise NotReady("object store") from error
+        old = (stored.digest for stored in self.store.digests() if stored.modified_at <= placed_by)
+        for digests in in_pages(old, page_size):
+            with self.database.read() as tx:
+                known = collection.known(tx, digests)
+            found += [digest for digest in digests if digest not in known]
         return found
 
     def _evict(self) -> int:
@@ -148,8 +150,6 @@ class Collecting:
                     break
                 self.store.delete(Digest(digest))
                 gone.append(digest)
-        except OSError as error:
-            raise NotReady("object store") from error
         finally:
             if gone:
                 with self.database.begin() as tx:

@@ -122,10 +122,14 @@ class Uploading:
         self.check_size(size_bytes)
         limits = self.limits
         part_bytes = max(limits.part_bytes, self.store.least_part_bytes(size_bytes))
+        row = caller.user, digest, size_bytes, part_bytes, limits.upload_lease
         with self.database.begin() as tx:
-            found = blobs.begin_upload(tx, uuid4(), caller.user, digest, size_bytes, part_bytes, limits.upload_lease)
+            id = blobs.begin_upload(tx, uuid4(), *row).id
             # all of it is reserved from here on: what is begun can be completed
             self.holding.claim_room(tx, caller.user)
+        # apart: whoever else begins an upload does not wait for the store
+        with self.database.begin() as tx:
+            found = blobs.begin_upload(tx, id, *row)
             # while the row is locked: of several who begin the same upload the store sees one after the other
             self.store.begin_upload(found.id)
         return self._with_parts(found)

@@ -11,8 +11,9 @@ from sqlalchemy import text
 from app.domain.digest import digest_of_bytes
 from app.errors import BeingCollected, NotReady
 from app.settings import Settings
-from tests.api.conftest import digest_of, done, make_adapter, refused
+from tests.api.conftest import Registry, digest_of, done, make_adapter, refused, with_s3
 from tests.collection.conftest import Collected
+from tests.s3server.server import S3Server
 
 one, two = make_adapter(1), make_adapter(2)
 files = set(map(digest_of, one.files.values()))
@@ -229,3 +230,25 @@ def test_the_merge_cache_gives_up_what_was_not_used_for_longest_and_no_version_h
     assert registry.work() == 1
     assert alice.get(f"/merges/{again.json()['id']}/files/adapter_model.safetensors").status_code == 200
     refused(alice.get(gone), 410, "result-evicted")
+
+
+def test_the_same_holds_in_s3(
+    settings: Settings, s3_server: S3Server, open_registry: Callable[[Settings], Registry]
+) -> None:
+    registry = open_registry(with_s3(settings, s3_server, collection_grace_seconds=1))
+    alice = registry.user("alice")
+    alice.publish("alice/a", one)
+    alice.publish("alice/b", two)
+    with registry.services.store.stage() as staged:
+        staged.write(b"an orphan")
+        staged.place()
+    done(alice.delete("/repositories/alice/a/versions/1.0.0"), 204)
+    with registry.services.database.begin() as tx:
+        tx.execute(text("UPDATE receipts SET expires_at = now()"))
+    registry.services.collecting.collect()
+    # the store's times are whole seconds
+    time.sleep(2.5)
+    dropped = registry.services.collecting.collect()
+    # the two have one configuration
+    assert (dropped["blobs"], dropped["orphans"]) == (1, 1)
+    assert {stored.digest for stored in registry.services.store.digests()} == set(map(digest_of, two.files.values()))
