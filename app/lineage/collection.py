@@ -135,10 +135,10 @@ def condemn_orphans(tx: Connection, collection: UUID, digests: Collection[str]) 
     return list(tx.execute(condemn_digests, {"digests": list(digests), "collection": collection}).scalars())
 
 
-def take_over(tx: Connection, collection: UUID, abandoned: timedelta) -> list[str]:
-    """What an earlier collection condemned so long ago and never finished."""
+def take_over(tx: Connection, collection: UUID) -> list[str]:
+    """What an earlier collection condemned and never finished."""
     d = t.Deletion
-    statement = update(d).where(d.claimed_at < func.now() - abandoned).returning(d.digest)
+    statement = update(d).where(d.claimed_at < func.now() - leases.abandoned_after).returning(d.digest)
     return list(tx.execute(statement.values(collection=collection, claimed_at=func.clock_timestamp())).scalars())
 
 

@@ -15,6 +15,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.lineage import tables as t
 
+abandoned_after = timedelta(minutes=10)
+"""A deletion that was noted so long ago and is not done never will be: no request to the store can be under way any more."""
+
 lock_digests = text(
     "SELECT pg_advisory_xact_lock(hashtextextended(digest, 0))"
     " FROM (SELECT unnest(CAST(:digests AS text[])) AS digest ORDER BY 1) AS sorted"
@@ -35,6 +38,7 @@ def take(
     """
     lock(tx, sizes.keys())
     d = t.Deletion
+    tx.execute(delete(d).where(d.digest.in_(list(sizes)), d.claimed_at < func.now() - abandoned_after))
     found = tx.execute(select(d.digest).where(d.digest.in_(list(sizes))).limit(1)).scalar()
     if found is not None or not sizes:
         return found

@@ -6,7 +6,7 @@ meanwhile waits. An object that has no row (its writer was killed) goes the same
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -25,9 +25,7 @@ page_size = 1_000
 condemned_at_once = 16
 """Whoever uploads the same bytes again waits until so many objects are deleted, at most."""
 deleting_seconds = 30.0
-"""A deletion is not begun later than so long after it was written down,"""
-abandoned_after = timedelta(minutes=10)
-"""and is taken over by another collection so long after: when no request to the store can be under way any more."""
+"""A deletion is not begun later than so long after it was noted: long before anybody takes it for abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +136,28 @@ class Collecting:
             count += self._delete(run, condemned, began)
         began = time.monotonic()
         with self.database.begin() as tx:
-            abandoned = collection.take_over(tx, run, abandoned_after)
+            abandoned = collection.take_over(tx, run)
         return count + self._delete(run, abandoned, began)
 
-    def _delete(self, run: UUID, digests: Iterable[str], began: float) -> int:
-        """Delete condemned objects; how many. What cannot be begun in time is left to the next collection."""
-        gone: list[str] = []
+    def _delete(self, run: UUID, digests: Sequence[str], began: float) -> int:
+        """Delete condemned objects; how many."""
+        gone = 0
+        uncertain: str | None = None
         try:
             for digest in digests:
                 if time.monotonic() - began > deleting_seconds:
                     break
+                uncertain = digest
                 self.store.delete(Digest(digest))
-                gone.append(digest)
+                uncertain = None
+                gone += 1
         finally:
-            if gone:
+            # what was not begun is an orphan from now on, and goes with those
+            done = [digest for digest in digests if digest != uncertain]
+            if done:
                 with self.database.begin() as tx:
-                    collection.finish(tx, run, gone)
-        return len(gone)
+                    collection.finish(tx, run, done)
+        return gone
 
 
 def in_pages(items: Iterable[T], size: int) -> Iterator[list[T]]:

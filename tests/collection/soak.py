@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,7 +29,7 @@ from app.objects.local import LocalStore, Temporary
 from app.services.collecting import Collecting, Terms
 from app.services.executing import Executing
 from app.services.merging import Merging
-from app.services.publishing import NewVersion, ParentAsked, Publishing
+from app.services.publishing import FormFile, NewVersion, ParentAsked, Publishing
 from app.services.uploading import Uploading
 from tests.api.conftest import Registry, make_adapter
 
@@ -191,13 +192,16 @@ class Person:
     def push(self, caller: Caller, parent: Version | None = None) -> Version:
         services = self.soak.services
         files = self.random.choice(self.adapters)
-        for data in files.values():
-            services.uploading.receive(caller, digest_of_bytes(data), [data], len(data))
+        repository = RepositoryName(self.name, "work")
         parents = () if parent is None else (ParentAsked(parent.reference, 1.0, "/builds_on/0"),)
         digests = {path: digest_of_bytes(data) for path, data in files.items()}
-        version = services.publishing.publish(
-            caller, RepositoryName(self.name, "work"), NewVersion(digests, builds_on=parents)
-        )
+        if self.random.random() < 0.3:
+            form = [FormFile(path, BytesIO(data)) for path, data in files.items()]
+            version = services.publishing.publish_form(caller, repository, form, NewVersion({}, builds_on=parents))
+        else:
+            for data in files.values():
+                services.uploading.receive(caller, digest_of_bytes(data), [data], len(data))
+            version = services.publishing.publish(caller, repository, NewVersion(digests, builds_on=parents))
         # a day passes
         with services.database.begin() as tx:
             tx.execute(text("UPDATE receipts SET expires_at = now() WHERE user_id = :user"), {"user": caller.user_id})

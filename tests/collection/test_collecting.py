@@ -185,6 +185,19 @@ def test_a_collection_finishes_what_one_that_was_killed_had_begun(collected: Col
     assert collected.registry.rows("deletions") == 0
 
 
+def test_an_upload_goes_on_where_a_collection_was_killed_long_ago(collected: Collected) -> None:
+    data = b"condemned, perhaps deleted"
+    digest = place(collected, data)
+    with collected.registry.services.database.begin() as tx:
+        tx.execute(
+            text("INSERT INTO deletions VALUES (:digest, gen_random_uuid(), now() - interval '11 minutes')"),
+            {"digest": digest},
+        )
+    assert collected.registry.user("alice").upload(data) == digest
+    assert collected.days(1) == {"receipts": 1}
+    assert collected.digests() == {digest}
+
+
 def test_unfinished_uploads_go_with_their_parts_and_so_do_parts_without_an_upload(collected: Collected) -> None:
     alice = collected.registry.user("alice")
     data = b"x" * 100_000
