@@ -21,6 +21,8 @@ from app.lineage.queue import QueueName
 log = logging.getLogger(__name__)
 
 reconnect_seconds = 2.0
+lost_seconds = 60.0
+"""After a lost database a worker's last questions to it have so long to end: three times what a connection is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,13 @@ class WorkerProcess:
         stopping.cancel()
         for worker in workers:
             worker.stop()
+        if not self.stopping.is_set():
+            # the database is lost: what still asks it for something is waited for, and then it is found again
+            told = asyncio.create_task(self.stopping.wait())
+            ended: asyncio.Future[Any] = asyncio.gather(*runs, return_exceptions=True)
+            first: set[asyncio.Future[Any]] = {ended, told}
+            await asyncio.wait(first, timeout=lost_seconds, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
         _, unfinished = await asyncio.wait(runs, timeout=self.timing.shutdown_seconds)
         if unfinished:
             await self.abandon(workers)
