@@ -55,8 +55,6 @@ def begin_upload(client: Client, data: bytes) -> str:
 
 
 def test_a_backup_under_load_restores_every_version_that_was_acknowledged_before(folder: Path) -> None:
-    backup = folder / "backup"
-    backup.mkdir()
     original, restored = Installation(folder / "a"), Installation(folder / "b")
     for installation in (original, restored):
         installation.data_dir.mkdir()
@@ -69,13 +67,9 @@ def test_a_backup_under_load_restores_every_version_that_was_acknowledged_before
         kinds: list[type[Pusher | Merger | Reader]] = [Pusher, Pusher, Merger, Reader]
         crowd = Crowd(ledger, [kind(original.address, token, ledger, number).step for number, kind in enumerate(kinds)])
         wait_until(lambda: len(ledger.pushes) >= 10 and len(ledger.merges) >= 2, "nobody gets anything done")
-        acknowledged = Ledger(pushes=list(ledger.pushes), merges=list(ledger.merges))
-        done = run("Backup", original, backup)
-        assert done.returncode == 0, done.stderr
-        written_meanwhile = len(ledger.pushes) - len(acknowledged.pushes)
+        backup, acknowledged = back_up_under_load(original, ledger, folder)
         crowd.stop()
         original.stop()
-        assert written_meanwhile > 0, "nobody wrote while the backup was made"
         assert (ledger.wrong, ledger.dangling) == ([], [])
         restored.postgres = EmbeddedPostgres(restored.data_dir / "postgres")
         restored.postgres.start()
@@ -91,6 +85,19 @@ def test_a_backup_under_load_restores_every_version_that_was_acknowledged_before
     finally:
         original.destroy()
         restored.destroy()
+
+
+def back_up_under_load(original: Installation, ledger: Ledger, folder: Path) -> tuple[Path, Ledger]:
+    """One during which somebody wrote, with what was acknowledged before it; so little data can be saved between two pushes."""
+    for attempt in range(50):
+        backup = folder / f"backup-{attempt}"
+        backup.mkdir()
+        acknowledged = Ledger(pushes=list(ledger.pushes), merges=list(ledger.merges))
+        done = run("Backup", original, backup)
+        assert done.returncode == 0, done.stderr
+        if len(ledger.pushes) > len(acknowledged.pushes):
+            return backup, acknowledged
+    raise AssertionError("nobody wrote while the backups were made")
 
 
 def check(registry: Installation, client: Client, ledger: Ledger) -> None:
