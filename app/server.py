@@ -7,11 +7,12 @@ import uuid
 
 import structlog
 from anyio import Semaphore
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import accounts, audit, health, merges, problems, repositories, uploads, versions
+from app.api.document import DescribedApp, root
 from app.api.route import plain_url
 from app.assembly import HttpLimits, Services
 from app.services.limiting import Allowance, window_seconds
@@ -28,9 +29,9 @@ on demand. Errors are problems (RFC 9457); `GET /problems/{name}` explains each.
 """
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services) -> DescribedApp:
     """The application around services that are open."""
-    app = FastAPI(
+    app = DescribedApp(
         title="Glulam",
         version="0.1.0",
         description=description,
@@ -41,7 +42,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.upload_slots = Semaphore(services.http.concurrent_uploads)
     problems.install(app)
-    api = APIRouter(prefix="/api/v1", responses=documented_problems, dependencies=[Depends(plain_url)])
+    api = APIRouter(prefix=root, dependencies=[Depends(plain_url)])
     for router in (
         accounts.router,
         accounts.tokens,
@@ -59,25 +60,6 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(health.router)
     app.add_middleware(Observed, http=services.http)
     return app
-
-
-problem_schema = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "description": "/problems/<name>"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "request_id": {"type": "string"},
-    },
-}
-documented_problems: dict[int | str, dict[str, object]] = {
-    "default": {
-        "description": "A problem: its type says which, its members are the facts",
-        "content": {problems.media_type: {"schema": problem_schema}},
-    }
-}
 
 
 def rate_limit_headers(allowance: Allowance | None) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from app.api.auth import Administrator, Reader, ServicesDep, Writer
-from app.api.bodies import Answer, Body, Listed
+from app.api.bodies import Answer, Body, Listed, example
 from app.api.paging import PageDep, time_and_id
 from app.api.route import BoundedRoute, JsonRoute
 from app.domain.caller import MemberRole, Scope
@@ -22,6 +22,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class UserBody(Body):
+    model_config = example({"name": "bob"})
+
     name: Name
 
 
@@ -42,11 +44,15 @@ class MemberChange(Body):
 
 
 class OrganizationBody(Body):
+    model_config = example({"name": "lab", "members": [{"user": "alice", "role": "owner"}]})
+
     name: Name
     members: Annotated[list[MemberBody], Field(max_length=200)] = []
 
 
 class OrganizationChange(Body):
+    model_config = example({"members": [{"user": "bob", "role": "writer"}, {"user": "carol", "role": None}]})
+
     members: Annotated[list[MemberChange], Field(max_length=200)]
 
 
@@ -67,6 +73,8 @@ class OrganizationAnswer(Answer):
 
 
 class TokenBody(Body):
+    model_config = example({"name": "laptop", "scopes": ["read"]})
+
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)] = [Scope.READ, Scope.WRITE, Scope.MERGE]
     expires_at: AwareDatetime | None = None

@@ -23,6 +23,15 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def example(value: dict[str, Any]) -> ConfigDict:
+    """A body as it may be sent, for whoever reads the document: to be merged into a body's `model_config`."""
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
+example_digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""Of no bytes at all."""
+
+
 class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 

@@ -4,10 +4,12 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from app.api.auth import ServicesDep, open_to_all, operating
+from app.api.document import refusals
 from app.api.problems import explain
 from app.errors import NotFound
 
@@ -31,14 +33,14 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", dependencies=[open_to_all])
+@router.get("/readyz", dependencies=[open_to_all], responses=refusals(503))
 async def readyz(services: ServicesDep) -> dict[str, str]:
     """Database and store answer; 503 names the part that does not."""
     await to_thread.run_sync(services.check_ready, limiter=asking)
     return {"status": "ready"}
 
 
-@router.get("/metrics", response_class=Response, dependencies=[operating])
+@router.get("/metrics", response_class=PlainTextResponse, dependencies=[operating])
 def metrics(services: ServicesDep) -> Response:
     """For Prometheus, from this machine or with an administrator's token; routes stand as templates, without names."""
     for (queue, status), count in services.queue_depth().items():
@@ -46,7 +48,7 @@ def metrics(services: ServicesDep) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/problems/{name}", dependencies=[open_to_all])
+@router.get("/problems/{name}", dependencies=[open_to_all], responses=refusals(404))
 def get_problem(name: str) -> dict[str, Any]:
     """What a problem's type means."""
     found = explain(name)

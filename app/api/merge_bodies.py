@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, Strict, StringConstraints, model_validator
 
-from app.api.bodies import Answer, BaseModelBody, Body, FileBody, Weight, files_of
+from app.api.bodies import Answer, BaseModelBody, Body, FileBody, Weight, example, files_of
 from app.api.problems import problem
 from app.domain.merge import MergeState, Progress
 from app.domain.plan import Member, Plan
@@ -71,6 +71,14 @@ class PublishBody(Body):
 
 
 class RecipeBody(Body):
+    model_config = example(
+        {
+            "layers": [{"adapter": "alice/dialogue@1.0.0"}, {"adapter": "alice/reasoning@prod", "weight": 0.7}],
+            "method": {"name": "linear"},
+            "output": {"kind": "adapter", "rank": 64},
+        }
+    )
+
     layers: Annotated[list[LayerBody], Field(min_length=1, max_length=64)]
     method: dict[str, Any] = {"name": "linear"}
     output: OutputBody = OutputBody()

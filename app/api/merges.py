@@ -13,10 +13,11 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.auth import Merger, Reader, ServicesDep
 from app.api.bodies import Listed
+from app.api.document import refusals
 from app.api.merge_bodies import MergeBody, PlanBody, RecipeBody, progress_json
 from app.api.paging import PageDep, time_and_id
 from app.api.route import JsonRoute
-from app.api.streams import archive_answer, file_answer
+from app.api.streams import archive_answer, archive_responses, file_answer, file_responses
 from app.assembly import Services
 from app.domain.caller import Caller
 from app.domain.merge import MergeState
@@ -24,9 +25,13 @@ from app.domain.merge import MergeState
 router = APIRouter(route_class=JsonRoute)
 streams = APIRouter()
 
+not_finished = refusals(409)
+of_file, of_archive = file_responses | not_finished, archive_responses | not_finished
+
 poll_seconds = 0.25
 silence_seconds = 15.0
 """A comment after so long without news keeps proxies from closing the stream."""
+event_schema = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
 @router.post("/merges", status_code=202, responses={200: {"model": MergeBody, "description": "Already there"}})
@@ -66,7 +71,7 @@ def cancel(id: UUID, services: ServicesDep, caller: Merger) -> None:
     services.merging.cancel(caller, id)
 
 
-@streams.get("/merges/{id}/events", response_class=StreamingResponse)
+@streams.get("/merges/{id}/events", response_class=StreamingResponse, responses={200: {"content": event_schema}})
 async def watch(id: UUID, services: ServicesDep, caller: Reader) -> StreamingResponse:
     """Server-sent events `state` and `progress`, each with both, until the merge has ended."""
     # a merge that is not there is a problem, not a stream
@@ -93,15 +98,15 @@ async def news(services: Services, caller: Caller, id: UUID) -> AsyncIterator[st
         await asyncio.sleep(poll_seconds)
 
 
-@streams.head("/merges/{id}/files/{path:path}", response_class=Response)
-@streams.get("/merges/{id}/files/{path:path}", response_class=Response)
+@streams.head("/merges/{id}/files/{path:path}", response_class=Response, responses=of_file)
+@streams.get("/merges/{id}/files/{path:path}", response_class=Response, responses=of_file)
 def get_file(id: UUID, path: str, request: Request, services: ServicesDep, caller: Reader) -> Response:
     """A file of the result, for as long as the caller may read all that went into it."""
     return file_answer(request, services.reading, services.merging.file(caller, id, path))
 
 
-@streams.head("/merges/{id}/archive.tar", response_class=Response)
-@streams.get("/merges/{id}/archive.tar", response_class=Response)
+@streams.head("/merges/{id}/archive.tar", response_class=Response, responses=of_archive)
+@streams.get("/merges/{id}/archive.tar", response_class=Response, responses=of_archive)
 def get_archive(id: UUID, request: Request, services: ServicesDep, caller: Reader) -> Response:
     """All files of the result as a tar."""
     return archive_answer(request, services.reading, services.merging.archive(caller, id))

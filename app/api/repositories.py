@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints
 
 from app.api.auth import Administrator, Anyone, ServicesDep, Writer
-from app.api.bodies import Answer, BaseModelAsked, Body, Line, Listed, RepositoryBody, Text, base_model_of
+from app.api.bodies import Answer, BaseModelAsked, Body, Line, Listed, RepositoryBody, Text, base_model_of, example
 from app.api.paging import PageDep, plain_text, time_and_id
 from app.api.route import JsonRoute
 from app.domain.lineage import Kind
@@ -24,6 +24,16 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class NewRepositoryBody(Body):
+    model_config = example(
+        {
+            "namespace": "alice",
+            "name": "reasoning",
+            "kind": "adapter",
+            "base_model": "acme/tiny",
+            "visibility": "public",
+        }
+    )
+
     namespace: Name
     name: Name
     kind: Kind = Kind.ADAPTER
@@ -36,6 +46,8 @@ class NewRepositoryBody(Body):
 
 
 class RepositoryChangeBody(Body):
+    model_config = example({"description": "It follows instructions", "tags": ["chat"]})
+
     namespace: Name | None = Field(None, description="Moves the repository; its old name leads to it")
     name: Name | None = Field(None, description="Renames the repository; its old name leads to it")
     base_model: BaseModelAsked | None = None
@@ -62,6 +74,8 @@ class RepositoryChangeBody(Body):
 
 
 class AliasOfBaseBody(Body):
+    model_config = example({"name": "acme/tiny-mirror", "canonical": "acme/tiny"})
+
     name: Line
     canonical: Line
 

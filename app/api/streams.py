@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from anyio import CapacityLimiter, Semaphore, fail_after, from_thread, to_thread
@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from app.api.document import refusals
 from app.assembly import HttpLimits
 from app.domain.digest import Digest, hex_of
 from app.domain.version import File
@@ -24,6 +25,22 @@ slot_seconds = 2.0
 """So long an upload waits for others to end before it is sent away."""
 one_range = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 """No file has more than 10¹⁸ bytes."""
+
+binary = {"schema": {"type": "string", "format": "binary"}}
+bytes_content = {"application/octet-stream": binary}
+unchanged: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already, by its entity tag"}}
+file_responses: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file", "content": bytes_content},
+    206: {"description": "The range that was asked for", "content": bytes_content},
+    302: {"description": "The object store gives it out itself, at the address in Location"},
+    **unchanged,
+    **refusals(416),
+}
+archive_responses: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The tar", "content": {"application/x-tar": binary}},
+    **unchanged,
+}
+"""What `file_answer` and `archive_answer` answer with."""
 
 
 async def receive(request: Request, consume: Callable[[Iterator[bytes]], T]) -> T:

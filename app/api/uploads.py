@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from app.api.auth import ServicesDep, Writer
-from app.api.bodies import Answer, Body
+from app.api.bodies import Answer, Body, example, example_digest
 from app.api.route import JsonRoute
-from app.api.streams import declared_size, receive
+from app.api.streams import bytes_content, declared_size, receive
 from app.assembly import HttpLimits
 from app.domain.digest import parse_digest
 from app.services.uploading import Upload
@@ -19,11 +19,12 @@ router = APIRouter(route_class=JsonRoute)
 streams = APIRouter()
 """Routes whose bodies are bytes: they are bounded by what is being uploaded, and never held in memory."""
 
-bytes_schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-bytes_body = {"requestBody": {"required": True, "content": bytes_schema}}
+bytes_body = {"requestBody": {"required": True, "content": bytes_content}}
 
 
 class UploadBody(Body):
+    model_config = example({"digest": example_digest, "size": 1024})
+
     digest: str
     size: Annotated[int, Field(ge=0, lt=2**63, description="Bytes")]
 

@@ -18,11 +18,13 @@ from app.api.bodies import (
     VersionBody,
     Weight,
     base_model_of,
+    example,
+    example_digest,
 )
 from app.api.forms import publish_form
 from app.api.paging import PageDep, plain_text, row_number
 from app.api.route import JsonRoute
-from app.api.streams import archive_answer, file_answer
+from app.api.streams import archive_answer, archive_responses, file_answer, file_responses
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
 from app.domain.version import Version
@@ -70,6 +72,14 @@ class DatasetBody(Body):
 
 
 class NewVersionBody(Body):
+    model_config = example(
+        {
+            "files": {"adapter_config.json": example_digest, "adapter_model.safetensors": example_digest},
+            "builds_on": ["alice/instruct@1.0.0"],
+            "notes": "Trained for an evening",
+        }
+    )
+
     version: Annotated[str, StringConstraints(max_length=40)] | None = Field(
         None, description="X.Y.Z; by default 1.0.0, then the next patch or minor"
     )
@@ -111,6 +121,8 @@ def parent_of(asked: str | ParentBody, pointer: str) -> ParentAsked:
 
 
 class AliasBody(Body):
+    model_config = example({"version": "1.0.0"})
+
     version: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
@@ -201,8 +213,8 @@ def delete_version(namespace: str, name: str, ref: str, services: ServicesDep, c
     services.reading.delete(caller, RepositoryName(namespace, name), ref)
 
 
-@streams.head(root + "/versions/{ref}/files/{path:path}", response_class=Response)
-@streams.get(root + "/versions/{ref}/files/{path:path}", response_class=Response)
+@streams.head(root + "/versions/{ref}/files/{path:path}", response_class=Response, responses=file_responses)
+@streams.get(root + "/versions/{ref}/files/{path:path}", response_class=Response, responses=file_responses)
 def get_file(
     namespace: str, name: str, ref: str, path: str, request: Request, services: ServicesDep, caller: Anyone
 ) -> Response:
@@ -211,8 +223,8 @@ def get_file(
     return file_answer(request, services.reading, file)
 
 
-@streams.head(root + "/versions/{ref}/archive.tar", response_class=Response)
-@streams.get(root + "/versions/{ref}/archive.tar", response_class=Response)
+@streams.head(root + "/versions/{ref}/archive.tar", response_class=Response, responses=archive_responses)
+@streams.get(root + "/versions/{ref}/archive.tar", response_class=Response, responses=archive_responses)
 def get_archive(
     namespace: str, name: str, ref: str, request: Request, services: ServicesDep, caller: Anyone
 ) -> Response:

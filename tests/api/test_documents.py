@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app import errors
+from app.api.document import meanings
 from app.api.problems import by_name, statuses
 from tests.api.conftest import Registry, done, make_adapter, refused
 
@@ -52,13 +53,23 @@ def test_the_openapi_document_is_whole(registry: Registry) -> None:
             assert operation["description"], (method, path)
             described = {entry["name"] for entry in operation.get("parameters", ()) if entry["in"] == "path"}
             assert described == parameters, (method, path)
-            if path.startswith("/api/v1"):
-                assert "application/problem+json" in operation["responses"]["default"]["content"]
+            refusals = {status: entry for status, entry in operation["responses"].items() if int(status) >= 400}
+            assert set(refusals) >= {"401", "403", "422", "429", "503"} or not path.startswith("/api/v1"), (
+                method,
+                path,
+            )
+            for status, entry in refusals.items():
+                assert entry["content"].keys() == {"application/problem+json"}, (method, path, status)
     assert len(set(names)) == len(names)
     for reference in references_in(document):
         found: Any = document
         for part in reference.removeprefix("#/").split("/"):
             found = found[part]
+
+
+def test_the_document_knows_every_status_of_a_problem() -> None:
+    told_in_a_merge = {statuses[errors.MergeFailed][0]}
+    assert meanings.keys() == {status for status, _ in statuses.values()} - told_in_a_merge
 
 
 def test_metrics_name_routes_and_no_repository(registry: Registry) -> None:
