@@ -65,6 +65,15 @@ class InvalidReference(Malformed):
             self.facts["pointer"] = pointer
 
 
+class InvalidRange(Malformed):
+    """What a stack's layer asks for is neither a range of versions nor a version, alias, commit or digest."""
+
+    def __init__(self, text: str, reason: str, pointer: str | None = None) -> None:
+        super().__init__(f"{text!r} names no versions: {reason}", range=text, reason=reason)
+        if pointer is not None:
+            self.facts["pointer"] = pointer
+
+
 class InvalidVersionNumber(Malformed):
     """A version number is not exactly X.Y.Z."""
 
@@ -112,6 +121,13 @@ class PinContradictsLayer(Malformed):
 
     def __init__(self, pin: str, layer: str, pointer: str) -> None:
         super().__init__(f"the pin {pin} contradicts the layer {layer}", pin=pin, layer=layer, pointer=pointer)
+
+
+class AddressRefused(Malformed):
+    """A webhook's URL is none that this registry would send anything to."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"nothing is sent to this address: {reason}", reason=reason, pointer="/url")
 
 
 class IdempotencyKeyReused(Malformed):
@@ -329,6 +345,18 @@ class Deleted(Missing):
             self.facts["pointer"] = pointer
 
 
+class Recalled(Missing):
+    """It was recalled, or something that it holds or stands on was; the chains of evidence lead to what."""
+
+    def __init__(self, reference: Any, chains: Sequence[Sequence[Any]], recalls: Sequence[Any]) -> None:
+        super().__init__(
+            "this was recalled, or something in it or under it was",
+            reference=reference,
+            chains=[list(chain) for chain in chains],
+            recalls=list(recalls),
+        )
+
+
 class ResultEvicted(Missing):
     """A merge's files were evicted from the merge cache; the same recipe merges again."""
 
@@ -414,6 +442,34 @@ class NotEmpty(Conflict):
 
     def __init__(self, name: str, repositories: int) -> None:
         super().__init__(f"{name} still holds {repositories} repositories", name=name, repositories=repositories)
+
+
+class NotPublishedByHand(Conflict):
+    """A stack's versions are its merged locks; nobody publishes them."""
+
+    def __init__(self, repository: str) -> None:
+        super().__init__(f"{repository} is a stack: lock it and merge the lock", repository=repository)
+
+
+class NotStack(Conflict):
+    """What is asked needs a repository of kind stack."""
+
+    def __init__(self, repository: str) -> None:
+        super().__init__(f"{repository} is not a stack", repository=repository)
+
+
+class AlreadyDecided(Conflict):
+    """A proposal was accepted, rejected or withdrawn before."""
+
+    def __init__(self, number: int, state: str) -> None:
+        super().__init__(f"proposal {number} is {state}", number=number, state=state)
+
+
+class AlreadyRecalled(Conflict):
+    """A recall of this version stands already."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"{reference} is recalled already", reference=reference)
 
 
 class RequestInProgress(Conflict):
@@ -511,6 +567,17 @@ class AncestorAmongBranches(RefusedPlan):
         )
 
 
+class Unresolvable(RefusedPlan):
+    """No versions satisfy a stack's ranges and agree with each other through lineage."""
+
+    def __init__(self, conflict: Sequence[Mapping[str, Any]], because: Mapping[str, Any]) -> None:
+        super().__init__(
+            "no versions satisfy these layers together; without any one of them the others could be had",
+            conflict=[dict(entry) for entry in conflict],
+            because=dict(because),
+        )
+
+
 class TrunkNotReferable(RefusedPlan):
     """A result that refers to its trunk would count a branch twice."""
 
@@ -589,6 +656,29 @@ class UnsupportedFeature(RefusedPlan):
 
     def __init__(self, feature: str, reference: Any = None, module: str | None = None) -> None:
         super().__init__(f"{feature} cannot be merged yet", feature=feature, reference=reference, module=module)
+
+
+class BaseNeeded(RefusedPlan):
+    """What an adapter changes is known only beside the base's own values, so that no adapter can hold the result."""
+
+    def __init__(self, feature: str, reference: Any, tensor: str) -> None:
+        super().__init__(
+            f"{tensor!r} depends on the base's own values ({feature}), so that no adapter can hold it; ask for a model",
+            feature=feature,
+            reference=reference,
+            tensor=tensor,
+        )
+
+
+class ReplacementConflict(RefusedPlan):
+    """Two adapters replace one tensor of the base, and neither builds on the other."""
+
+    def __init__(self, tensor: str, versions: Sequence[Any]) -> None:
+        super().__init__(
+            f"two adapters replace {tensor!r}, and neither builds on the other; leave one of them out",
+            tensor=tensor,
+            versions=list(versions),
+        )
 
 
 class ResultOverflow(RefusedPlan):

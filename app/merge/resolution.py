@@ -46,10 +46,25 @@ def resolve(
         OverlappingContents, NotAnAdapter, AncestorAmongBranches, EdgeWeightConflict, BaseModelMismatch, RecalledInPlan.
         Their facts name versions by uuid, and layers and pins as they were asked for.
     """
-    published = Published(catalogue)
+    return resolve_in(
+        Published(catalogue), layers, pins, base_aliases, linear=linear, overlaps=overlaps, ancestors=ancestors
+    )
+
+
+def resolve_in(
+    published: Published,
+    layers: Sequence[ResolvedLayer],
+    pins: Sequence[ResolvedPin],
+    base_aliases: Mapping[str, str],
+    *,
+    linear: bool,
+    overlaps: Overlaps,
+    ancestors: Ancestors,
+) -> Resolution:
+    """As `resolve`, for whoever asks of one catalogue many times."""
     check_pins(published, layers, pins)
     check_duplicates(published, layers)
-    closure = Closure(catalogue, [layer.version for layer in layers], redirections(published, pins))
+    closure = Closure(published.catalogue, [layer.version for layer in layers], redirections(published, pins))
     check_readable(published, closure)
     check_versions(published, closure)
     said = closure.weights()
