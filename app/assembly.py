@@ -16,6 +16,7 @@ from app.services.aliasing import Aliasing
 from app.services.auditing import Auditing
 from app.services.collecting import Collecting, Terms
 from app.services.executing import Executing
+from app.services.form_publishing import FormPublishing
 from app.services.holding import Holding
 from app.services.limiting import Limiting
 from app.services.merging import Merging
@@ -77,6 +78,7 @@ class Services:
     registering: Registering
     uploading: Uploading
     publishing: Publishing
+    form_publishing: FormPublishing
     reading: Reading
     aliasing: Aliasing
     tracing: Tracing
@@ -139,6 +141,7 @@ class Services:
                 holding,
             ),
             publishing=publishing,
+            form_publishing=FormPublishing(database, store, holding, publishing),
             reading=Reading(database, store, address_seconds=settings.download_url_seconds),
             aliasing=Aliasing(database),
             tracing=Tracing(database),

@@ -19,7 +19,8 @@ from app.domain.caller import Caller
 from app.domain.names import RepositoryName
 from app.domain.version import Version
 from app.errors import MalformedRequest, UploadTooLarge
-from app.services.publishing import FormFile, NewVersion, ParentAsked, chunk_bytes
+from app.services.form_publishing import FormFile, chunk_bytes
+from app.services.publishing import NewVersion, ParentAsked
 
 known_fields = {"files", "version", "builds_on", "initialized_from", "base_model", "notes", "message"}
 longest_text = 10_000
@@ -35,7 +36,7 @@ async def publish_form(
     """Publish what a form holds, once for each Idempotency-Key. Nothing is stored unless all of it is valid.
 
     Raises: UploadTooLarge, MalformedRequest, InvalidPath, IdempotencyKeyReused, RequestInProgress, and as
-    `Publishing.publish`.
+    `FormPublishing.publish`.
     """
     key = request.headers.get("idempotency-key")
     caller = replace(caller, idempotency_key=key)
@@ -64,7 +65,7 @@ async def publish_form(
         )
 
         async def publish(_: Request) -> Response:
-            return answer(await run_in_threadpool(services.publishing.publish_form, caller, name, files, new))
+            return answer(await run_in_threadpool(services.form_publishing.publish, caller, name, files, new))
 
         if key is None:
             return await publish(request)

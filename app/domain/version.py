@@ -20,6 +20,8 @@ class File:
     size_bytes: int
     kind: str = "other"
     """By its bytes: safetensors, pickle, zip, …"""
+    git_sha1: str | None = None
+    """What git calls it; None where that was not asked for, and of what git would keep by LFS."""
 
     @property
     def is_pickle(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.adapter import TensorFact
+from app.domain.git import blob_sha1, largest_regular_bytes
 from app.errors import ArchiveRefused, InvalidSafetensors, NonFiniteValues, PickleRefused
 from app.formats.header import (
     Header,
@@ -68,6 +69,8 @@ class Inspection:
     """Why this is no valid safetensors file, with a sentence; None when it is one."""
     not_finite: str | None = None
     """The first tensor, by offset, that holds NaN or an infinity."""
+    git_sha1: str | None = None
+    """What git calls the file; None of one that is so large that git would only hold a pointer to it."""
 
     def check_weights(self, path: str) -> None:
         """Whether these can be weights: valid safetensors with finite values. `path` is for the message.
@@ -94,6 +97,7 @@ class Inspection:
             "metadata": self.metadata,
             "fault": None if self.fault is None else list(self.fault),
             "not_finite": self.not_finite,
+            "git_sha1": self.git_sha1,
         }
 
     @classmethod
@@ -109,6 +113,7 @@ class Inspection:
             value["metadata"],
             None if fault is None else (Reason(fault[0]), fault[1]),
             value["not_finite"],
+            value["git_sha1"],
         )
 
 
@@ -194,11 +199,13 @@ class FiniteCheck:
 class Inspector:
     """Fed with an upload from its first byte to its last; never raises, whatever the bytes.
 
-    Memory is bounded by the header's limit (8 MiB of text) and the chunk. One inspector belongs to one thread.
+    Memory is bounded by the header's limit (8 MiB of text), a small file (1 MiB) and the chunk. One inspector is one thread's.
     """
 
     def __init__(self) -> None:
         self.size_bytes = 0
+        self.small = bytearray()
+        """The whole file, as long as it is small."""
         self.head = bytearray()
         """The file's beginning: until it is known what it is, then the length and the header."""
         self.header_end: int | None = None
@@ -210,6 +217,10 @@ class Inspector:
     def feed(self, chunk: bytes | memoryview) -> None:
         rest = memoryview(chunk)
         self.size_bytes += len(rest)
+        if self.size_bytes <= largest_regular_bytes:
+            self.small += rest
+        else:
+            self.small.clear()
         # at most three rounds: up to the length, to the end of the header, and (a file of another kind) to its beginning
         while rest and self.check is None and self.fault is None:
             wanted = self.wanted_bytes() - len(self.head)
@@ -248,14 +259,16 @@ class Inspector:
         """What the bytes were, all of them having been fed."""
         kind = kind_of(bytes(self.head[:beginning_bytes]))
         fault = self.fault or self.fault_at_end()
+        git_sha1 = blob_sha1(self.small) if self.size_bytes <= largest_regular_bytes else None
         if fault is not None or self.header is None:
-            return Inspection(self.size_bytes, kind, fault=fault)
+            return Inspection(self.size_bytes, kind, fault=fault, git_sha1=git_sha1)
         return Inspection(
             self.size_bytes,
             kind,
             self.header.tensors,
             self.header.metadata,
             not_finite=self.check.not_finite if self.check is not None else None,
+            git_sha1=git_sha1,
         )
 
     def fault_at_end(self) -> tuple[Reason, str] | None:

@@ -1,17 +1,24 @@
 """Who may read what, as conditions of a query: deny by default, and one place to read the rule."""
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from typing import Any
+
+from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, any_, bindparam, exists, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app.domain.caller import Caller
 from app.lineage.tables import Repository, Version, VersionContent
 
 
+def values_of(caller: Caller) -> dict[str, Any]:
+    """What a prepared statement with these conditions is given for a caller of the same kind."""
+    return {"own_namespaces": list(caller.roles)}
+
+
 def can_read_repository(caller: Caller, repository: type[Repository] = Repository) -> ColumnElement[bool]:
     """Public to whom public means public, else members only."""
     if caller.is_admin:
         return true()
-    own = repository.namespace_id.in_(list(caller.roles))
+    own = repository.namespace_id == any_(bindparam("own_namespaces", list(caller.roles), ARRAY(Uuid)))
     if not caller.sees_public:
         return own
     return or_(repository.visibility == "public", own)
@@ -33,6 +40,24 @@ def can_hold_version(
     """Whether the caller may read what was made of a version: they may read it, or its owner opened its derivatives."""
     allowed = or_(repository.derivatives == "open", can_read_repository(caller, repository))
     return and_(allowed, can_read_contents(caller, version))
+
+
+def can_read_commit(
+    caller: Caller, version: type[Version], origin: type[Version], repository: type[Repository] = Repository
+) -> ColumnElement[bool]:
+    """The repository, which lives, and what the commit holds.
+
+    Args:
+        version: what the commit is, joined from outside: there may be none. A deleted one is no longer read.
+        origin: the last version before a commit that is none, joined likewise: the commit may hold its files.
+    """
+    return and_(
+        repository.deleted_at.is_(None),
+        can_read_repository(caller, repository),
+        or_(version.id.is_(None), version.state != "deleted"),
+        can_read_contents(caller, version),
+        can_read_contents(caller, origin),
+    )
 
 
 def can_read_contents(caller: Caller, version: type[Version]) -> ColumnElement[bool]:

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from app.domain.caller import Caller
 from app.domain.digest import Digest
 from app.lineage import tables as t
-from app.lineage.access import can_read_version
+from app.lineage.access import can_read_commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ def record(tx: Connection, digest: Digest, size_bytes: int, inspection: dict[str
 
     Who records several does so in the order of their digests: two that record the same then wait for each other once.
     """
-    values = {"size_bytes": size_bytes, "kind": inspection["kind"], "inspection": inspection}
+    values = {"size_bytes": size_bytes, "inspection": inspection}
+    values |= {"kind": inspection["kind"], "git_sha1": inspection["git_sha1"]}
     statement = insert(t.Blob).values(digest=digest, **values)
     tx.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"unneeded_since": None}))
 
@@ -53,20 +55,26 @@ def grant_receipt(tx: Connection, user: UUID, digest: Digest, lease: timedelta) 
 
 
 def nameable(tx: Connection, caller: Caller, digests: Iterable[str]) -> dict[str, BlobRecord]:
-    """Those of the blobs that the caller may name: uploaded in full by them, or held by a version that they may read.
+    """Those of the blobs that the caller may name: uploaded in full by them, or held by a commit that they may read.
 
     Until the transaction ends they are not collected.
     """
-    b, v, r = t.Blob, t.Version, t.Repository
+    b, c, r = t.Blob, t.Commit, t.Repository
+    v, origin = aliased(t.Version), aliased(t.Version)
     receipt = exists().where(
         t.Receipt.user_id == caller.user_id, t.Receipt.digest == b.digest, t.Receipt.expires_at > func.now()
     )
     held = (
         select(t.TreeEntry.digest)
-        .join(t.Commit, t.Commit.tree == t.TreeEntry.tree)
-        .join(v, v.commit_id == t.Commit.id)
-        .join(r, r.id == v.repository_id)
-        .where(t.TreeEntry.digest == b.digest, v.state == "published", r.deleted_at.is_(None), can_read_version(caller))
+        .join(c, c.tree == t.TreeEntry.tree)
+        .join(r, r.id == c.repository_id)
+        .outerjoin(v, v.commit_id == c.id)
+        .outerjoin(origin, origin.id == c.origin_id)
+        .where(
+            t.TreeEntry.digest == b.digest,
+            or_(v.id.is_(None), v.state == "published"),
+            can_read_commit(caller, v, origin),
+        )
         .correlate(b)
         .exists()
     )
@@ -118,6 +126,18 @@ def find_upload(tx: Connection, id: UUID, user: UUID) -> UploadRecord | None:
     """A user's own upload; somebody else's is not there."""
     row = tx.execute(upload_selection().where(t.Upload.id == id, t.Upload.user_id == user)).first()
     return None if row is None else UploadRecord(*row)
+
+
+def owner_of_upload(tx: Connection, id: UUID) -> tuple[UUID, str] | None:
+    """(user, name) of whoever began an upload that has not expired."""
+    u, n = t.Upload, t.Namespace
+    statement = (
+        select(u.user_id, n.name)
+        .join(n, n.id == u.user_id)
+        .where(u.id == id, u.expires_at > func.now(), n.deleted_at.is_(None))
+    )
+    row = tx.execute(statement).first()
+    return None if row is None else (row.user_id, row.name)
 
 
 def delete_upload(tx: Connection, id: UUID) -> None:

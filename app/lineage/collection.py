@@ -2,7 +2,7 @@
 
 An object is needed while a version that is not deleted holds it, or one that is deleted but stands below such a version
 or goes into a merge that waits or runs; a commit of the repository's history that is no version; the result of a merge
-that is kept; or a receipt. Leases come on top: they hold what has no row yet.
+that is kept; what a Xet client may refer to again; or a receipt. Leases come on top: they hold what has no row yet.
 """
 
 from collections.abc import Collection, Sequence
@@ -47,6 +47,8 @@ needed_digests = text(
     AND NOT EXISTS (SELECT FROM versions WHERE versions.commit_id = holders.commit_id)
     UNION
     SELECT digest FROM execution_files JOIN asked USING (digest)
+    UNION
+    SELECT digest FROM xorbs JOIN asked USING (digest)
     UNION
     SELECT digest FROM receipts JOIN asked USING (digest)
     """

@@ -1,19 +1,65 @@
 """Trees, commits and refs: every state of a repository's files."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
-from app.domain.digest import digest_of_json, hex_of
+from app.domain.caller import Caller
+from app.domain.commit import Commit
+from app.domain.digest import Digest, digest_of_json, hex_of
+from app.domain.number import VersionNumber
+from app.domain.version import File
 from app.lineage import tables as t
+from app.lineage.access import can_read_commit
+from app.lineage.codec import load_base
+
+main = "main"
+
+unreachable_commits = text(
+    """
+    WITH RECURSIVE reachable AS (
+        SELECT commits.id, commits.parents FROM commits
+        WHERE commits.repository_id = :repository
+        AND (
+            EXISTS (SELECT FROM refs WHERE refs.commit_id = commits.id)
+            OR EXISTS (SELECT FROM versions WHERE versions.commit_id = commits.id)
+        )
+        UNION
+        SELECT commits.id, commits.parents FROM reachable JOIN commits ON commits.id = ANY(reachable.parents)
+    )
+    DELETE FROM commits WHERE repository_id = :repository AND id NOT IN (SELECT id FROM reachable)
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommit:
+    repository: UUID
+    tree: str
+    parents: tuple[str, ...]
+    author: UUID
+    author_name: str
+    message: str
+    card: Mapping[str, Any]
+    tags: Sequence[str] = ()
+    origin: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    name: str
+    commit: str
 
 
 def put_tree(tx: Connection, files: Mapping[str, str]) -> str:
     """The id of the tree with these files (path → digest); equal trees are one."""
-    id = digest_of_json(dict(files))
+    id = tree_id(files)
     statement = insert(t.Tree).values(id=id).on_conflict_do_nothing(index_elements=["id"]).returning(t.Tree.id)
     if tx.execute(statement).first() is not None and files:
         tx.execute(
@@ -23,40 +69,52 @@ def put_tree(tx: Connection, files: Mapping[str, str]) -> str:
     return id
 
 
-def commit(
-    tx: Connection, repository: UUID, tree: str, parents: Sequence[str], author: UUID, author_name: str, message: str
-) -> str:
+def tree_id(files: Mapping[str, str]) -> str:
+    return digest_of_json(dict(files))
+
+
+def commit(tx: Connection, new: NewCommit) -> str:
     """Writes a commit and returns its id: the first 40 hex digits of the sha256 of its record."""
     now = datetime.now(UTC)
     record = {
-        "repository": str(repository),
-        "parents": list(parents),
-        "tree": tree,
-        "author": author_name,
+        "repository": str(new.repository),
+        "parents": list(new.parents),
+        "tree": new.tree,
+        "author": new.author_name,
         "time": now.isoformat(),
-        "message": message,
+        "message": new.message,
     }
     id = hex_of(digest_of_json(record))[:40]
     tx.execute(
         insert(t.Commit).values(
             id=id,
-            repository_id=repository,
-            parents=list(parents),
-            tree=tree,
-            author_id=author,
-            message=message,
+            repository_id=new.repository,
+            parents=list(new.parents),
+            tree=new.tree,
+            author_id=new.author,
+            message=new.message,
             created_at=now,
+            card=dict(new.card),
+            tags=list(new.tags),
+            origin_id=new.origin,
         )
     )
     return id
 
 
-def head(tx: Connection, repository: UUID, ref: str = "main") -> str | None:
+def begin(tx: Connection, repository: UUID, author: UUID, author_name: str) -> None:
+    """The first commit of a repository, without files: every history has a beginning, that others stand on."""
+    tree = put_tree(tx, {})
+    first = commit(tx, NewCommit(repository, tree, (), author, author_name, "initial commit", {}))
+    move_ref(tx, repository, first)
+
+
+def head(tx: Connection, repository: UUID, ref: str = main) -> str | None:
     """The commit that a ref points to."""
     return tx.execute(select(t.Ref.commit_id).where(t.Ref.repository_id == repository, t.Ref.name == ref)).scalar()
 
 
-def move_ref(tx: Connection, repository: UUID, commit_id: str, ref: str = "main") -> None:
+def move_ref(tx: Connection, repository: UUID, commit_id: str, ref: str = main) -> None:
     statement = insert(t.Ref).values(repository_id=repository, name=ref, commit_id=commit_id)
     tx.execute(
         statement.on_conflict_do_update(
@@ -64,3 +122,142 @@ def move_ref(tx: Connection, repository: UUID, commit_id: str, ref: str = "main"
             set_={"commit_id": statement.excluded.commit_id, "updated_at": func.now()},
         )
     )
+
+
+def drop_ref(tx: Connection, repository: UUID, ref: str) -> bool:
+    """Whether it was there. Commits that nothing leads to any more go with it, and then their files."""
+    statement = delete(t.Ref).where(t.Ref.repository_id == repository, t.Ref.name == ref)
+    if tx.execute(statement).rowcount == 0:
+        return False
+    tx.execute(unreachable_commits, {"repository": repository})
+    return True
+
+
+def selection(caller: Caller) -> Any:
+    """The commits that the caller may read."""
+    c, r, n = t.Commit, t.Repository, t.Namespace
+    v, origin = aliased(t.Version), aliased(t.Version)
+    return (
+        select(
+            c.id,
+            c.repository_id,
+            c.tree,
+            c.parents,
+            n.name.label("author"),
+            c.message,
+            c.created_at,
+            c.card,
+            c.tags,
+            v.major,
+            v.minor,
+            v.patch,
+            v.base_model,
+        )
+        .join(r, r.id == c.repository_id)
+        .join(n, n.id == c.author_id)
+        .outerjoin(v, v.commit_id == c.id)
+        .outerjoin(origin, origin.id == c.origin_id)
+        .where(can_read_commit(caller, v, origin))
+    )
+
+
+def commit_of(row: Any) -> Commit:
+    return Commit(
+        id=row.id,
+        repository_id=row.repository_id,
+        tree=row.tree,
+        parents=tuple(row.parents),
+        author=row.author,
+        message=row.message,
+        created_at=row.created_at,
+        number=None if row.major is None else VersionNumber(row.major, row.minor, row.patch),
+        base_model=load_base(row.base_model),
+        card=row.card,
+        tags=tuple(row.tags),
+    )
+
+
+def get(tx: Connection, repository: UUID, id: str, caller: Caller) -> Commit | None:
+    """None if it is not there, deleted, or not for the caller."""
+    c = t.Commit
+    row = tx.execute(selection(caller).where(c.repository_id == repository, c.id == id)).first()
+    return None if row is None else commit_of(row)
+
+
+def with_prefix(tx: Connection, repository: UUID, prefix: str) -> str | None:
+    """The id that alone begins with these hex digits."""
+    c = t.Commit
+    statement = select(c.id).where(c.repository_id == repository, c.id.startswith(prefix, autoescape=True)).limit(2)
+    found = list(tx.execute(statement).scalars())
+    return found[0] if len(found) == 1 else None
+
+
+def newest_readable(tx: Connection, repository: UUID, id: str, caller: Caller) -> Commit | None:
+    """This commit, or where it is a deleted version the last one before it that is none."""
+    at: str | None = id
+    while at is not None:
+        found = get(tx, repository, at, caller)
+        if found is not None:
+            return found
+        v = t.Version
+        row = tx.execute(
+            select(t.Commit.parents).join(v, v.commit_id == t.Commit.id).where(t.Commit.id == at, v.state == "deleted")
+        ).first()
+        at = row.parents[0] if row is not None and row.parents else None
+    return None
+
+
+def refs(tx: Connection, repository: UUID) -> list[Ref]:
+    """Branches by name, `main` first."""
+    f = t.Ref
+    statement = select(f.name, f.commit_id).where(f.repository_id == repository).order_by(f.name != main, f.name)
+    return [Ref(row.name, row.commit_id) for row in tx.execute(statement)]
+
+
+def files_of(tx: Connection, tree: str) -> tuple[File, ...]:
+    """By path."""
+    e, b = t.TreeEntry, t.Blob
+    statement = (
+        select(e.path, e.digest, b.size_bytes, b.kind, b.git_sha1)
+        .join(b, b.digest == e.digest)
+        .where(e.tree == tree)
+        .order_by(func.convert_to(e.path, "UTF8"))
+    )
+    return tuple(
+        File(row.path, Digest(row.digest), row.size_bytes, row.kind, row.git_sha1) for row in tx.execute(statement)
+    )
+
+
+def history(tx: Connection, repository: UUID, id: str, caller: Caller, limit: int) -> tuple[list[Commit], str | None]:
+    """A commit and those before it, newest first, as far as the caller may read them; and where the next page begins."""
+    walk = text(
+        """
+        WITH RECURSIVE line AS (
+            SELECT id, parents, 1 AS position FROM commits WHERE id = :id AND repository_id = :repository
+            UNION ALL
+            SELECT commits.id, commits.parents, line.position + 1
+            FROM line JOIN commits ON commits.id = line.parents[1]
+            WHERE line.position <= :limit
+        )
+        SELECT id FROM line ORDER BY position
+        """
+    )
+    ids = list(tx.execute(walk, {"id": id, "repository": repository, "limit": limit}).scalars())
+    rows = {row.id: row for row in tx.execute(selection(caller).where(t.Commit.id.in_(ids[:limit])))}
+    shown = [commit_of(rows[id]) for id in ids[:limit] if id in rows]
+    return shown, ids[limit] if len(ids) > limit else None
+
+
+def version_before(tx: Connection, commit_id: str) -> UUID | None:
+    """The version that a commit is, or else the last one before it."""
+    found = select(t.Version.id).where(t.Version.commit_id == commit_id)
+    own = tx.execute(found).scalar()
+    return own or tx.execute(select(t.Commit.origin_id).where(t.Commit.id == commit_id)).scalar()
+
+
+def heads(tx: Connection, repositories: Sequence[UUID], caller: Caller) -> dict[UUID, Commit]:
+    """The readable head of `main` of each repository."""
+    f = t.Ref
+    statement = selection(caller).join(f, f.commit_id == t.Commit.id)
+    rows = tx.execute(statement.where(f.name == main, f.repository_id.in_(repositories)))
+    return {row.repository_id: commit_of(row) for row in rows}

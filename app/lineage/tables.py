@@ -5,6 +5,7 @@ namespaces ─┬─ memberships       a user or an organisation; a user's id is
             └─ repositories ─┬─ redirects
                              ├─ commits ── trees ── tree_entries ── blobs
                              ├─ refs
+                             ├─ xorbs
                              ├─ aliases, alias_events
                              └─ versions ─┬─ edges            what a version says of its parents
                                           └─ version_contents  closure of merged_from and extracted_from
@@ -114,6 +115,8 @@ class Blob(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str]
     """The inspection's, beside it: a list of files need not read the whole of each."""
+    git_sha1: Mapped[str | None]
+    """What git calls the file; null of one that is too large to be anything but an LFS file there."""
     inspection: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     unneeded_since: Mapped[datetime | None]
@@ -188,6 +191,13 @@ class Commit(Base):
     author_id: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
     message: Mapped[str]
     created_at: Mapped[datetime]
+    card: Mapped[dict[str, Any]]
+    """The data at the head of README.md."""
+    tags: Mapped[list[str]]
+    # no foreign key: versions refer to commits
+    origin_id: Mapped[UUID | None]
+    """Of a commit that is no version: the last version before it, whose files it may hold; who may not read that one may
+    not read the commit."""
 
 
 class Ref(Base):
@@ -196,6 +206,22 @@ class Ref(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     commit_id: Mapped[str] = mapped_column(ForeignKey("commits.id"))
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Xorb(Base):
+    """Chunks of files as a Xet client packed and named them; later uploads to the repository may refer to them.
+
+    It lies in the store as a blob. A client forgets what it has sent when the generation changes: the older ones go.
+    """
+
+    __tablename__ = "xorbs"
+    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"), primary_key=True)
+    generation: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("blobs.digest"), index=True)
+    ends: Mapped[bytes]
+    """Where each chunk ends in the blob: 4 bytes each, little endian."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Version(Base):
@@ -374,7 +400,8 @@ class AuditEvent(Base):
     """Who did what, written in the transaction that did it."""
 
     __tablename__ = "audit_events"
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    # no running number: it would tell everybody how much is done in this registry
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     actor_id: Mapped[UUID | None] = mapped_column(ForeignKey("namespaces.id"))
     action: Mapped[str]
@@ -382,4 +409,7 @@ class AuditEvent(Base):
     namespace_id: Mapped[UUID | None] = mapped_column(ForeignKey("namespaces.id"))
     request_id: Mapped[str | None]
     details: Mapped[dict[str, Any]]
-    __table_args__ = (Index("ix_audit_events_namespace", "namespace_id", "id"),)
+    __table_args__ = (
+        Index("ix_audit_events_at", "at", "id"),
+        Index("ix_audit_events_namespace", "namespace_id", "at", "id"),
+    )

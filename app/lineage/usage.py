@@ -14,10 +14,16 @@ held_bytes = text(
         SELECT digest, max(size_bytes) AS size_bytes FROM (
             SELECT blobs.digest, blobs.size_bytes
             FROM repositories
-            JOIN versions ON versions.repository_id = repositories.id AND versions.state <> 'deleted'
-            JOIN commits ON commits.id = versions.commit_id
+            JOIN commits ON commits.repository_id = repositories.id
             JOIN tree_entries ON tree_entries.tree = commits.tree
             JOIN blobs ON blobs.digest = tree_entries.digest
+            WHERE repositories.namespace_id = :namespace
+            AND NOT EXISTS (SELECT FROM versions WHERE versions.commit_id = commits.id AND versions.state = 'deleted')
+            UNION ALL
+            SELECT blobs.digest, blobs.size_bytes
+            FROM repositories
+            JOIN xorbs ON xorbs.repository_id = repositories.id
+            JOIN blobs ON blobs.digest = xorbs.digest
             WHERE repositories.namespace_id = :namespace
             UNION ALL
             SELECT blobs.digest, blobs.size_bytes FROM receipts JOIN blobs ON blobs.digest = receipts.digest
@@ -42,8 +48,8 @@ def lock(tx: Connection, namespace: UUID) -> None:
 def of(tx: Connection, namespace: UUID, further: Mapping[str, int]) -> int:
     """Bytes of the different files that a namespace would hold with these further ones (size in bytes by digest).
 
-    Counted are the files of its versions that are not deleted, also in repositories that may still be reopened; of a user
-    also what was uploaded and has a receipt, is being uploaded, or is to be uploaded in parts.
+    Counted are the files of its commits that are no deleted versions, also in repositories that may still be reopened, and
+    what Xet clients sent and may refer to again; of a user also what was uploaded and has a receipt, is being uploaded, or is to be uploaded in parts.
     """
     values = {"namespace": namespace, "digests": list(further), "sizes": list(further.values())}
     return int(tx.execute(held_bytes, values).scalar_one())

@@ -1,7 +1,8 @@
 """What a version's files say: the weights and the configuration are read, everything else is an opaque attachment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.domain.adapter import Adapter, Checkpoint
@@ -9,6 +10,7 @@ from app.domain.base_model import BaseModel
 from app.domain.digest import Digest
 from app.domain.lineage import Kind
 from app.errors import InvalidConfig, MissingFile, PickleRefused
+from app.formats.card import card_file, read_card
 from app.formats.checkpoint import read_checkpoint
 from app.formats.inspection import Inspection
 from app.formats.peft import read_adapter
@@ -21,6 +23,7 @@ pickled_adapter = "adapter_model.bin"
 model_config = "config.json"
 model_index = "model.safetensors.index.json"
 pickled_models = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+largest_readme_bytes = 1024 * 1024
 largest_text_bytes = 64 * 1024 * 1024
 """Of an index: a checkpoint of a thousand shards has one of some megabytes. The readers have limits of their own below it."""
 
@@ -36,6 +39,8 @@ class Content:
     """Digest of the configuration file."""
     configured_base: BaseModel | None
     summary: dict[str, Any]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    """The data at the head of README.md; none, where that is not there or says nothing that can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,21 @@ def stored(blob: BlobRecord, store: ByteStore) -> Source:
 
 def read_content(kind: Kind, sources: Mapping[str, Source]) -> Content:
     """What the files (by path) say. Raises: MissingFile, and every other InvalidContent."""
+    return replace(read_weights(kind, sources), card=card_of(sources))
+
+
+def card_of(sources: Mapping[str, Source]) -> dict[str, Any]:
+    """The data of the README; a README is the publisher's own affair, so that a faulty one has none and stops nothing."""
+    readme = sources.get(card_file)
+    if readme is None or readme.inspection.size_bytes > largest_readme_bytes:
+        return {}
+    with suppress(InvalidConfig):
+        return read_card(readme.read())
+    return {}
+
+
+def read_weights(kind: Kind, sources: Mapping[str, Source]) -> Content:
+    """As `read_content`, without the card."""
     files = {path: source.digest for path, source in sources.items()}
 
     def text_of(path: str) -> bytes:

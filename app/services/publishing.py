@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from app.domain.adapter import Adapter, Checkpoint
@@ -32,17 +31,15 @@ from app.errors import (
     UnknownBlob,
     VersionExists,
 )
-from app.formats.inspection import Inspector
 from app.lineage import audit, blobs, commits, graph, idempotency, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.merge.publication import check_version, foundation, inherited_builds_on
-from app.objects.store import ObjectStore, Staged
+from app.objects.store import ObjectStore
 from app.services import finding
-from app.services.content import Content, Source, read_content, stored
+from app.services.cards import tags_of
+from app.services.content import Content, read_content, stored
 from app.services.holding import Holding
 from app.services.masking import masked
-
-chunk_bytes = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +69,6 @@ class NewVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class FormFile:
-    """A file of a form, spooled to disk."""
-
-    path: str
-    stream: IO[bytes]
-
-
-@dataclass(frozen=True, slots=True)
 class Draft:
     """A version that is complete but for its number."""
 
@@ -105,12 +94,12 @@ class Publishing:
         """Raises: NotFound, Deleted, Forbidden, UnknownBlob, ParentNotFound, VersionExists, TooManyFiles, QuotaExceeded, every
         InvalidContent, and the RefusedPlan that a plan of this version alone would meet. Nothing is stored then."""
         number = None if new.version is None else VersionNumber.parse(new.version)
-        self._check_files(list(new.files))
+        self.check_files(list(new.files))
         for digest in new.files.values():
             parse_digest(digest)
         with self.database.begin() as tx:
             repository = finding.writable(tx, name, caller)
-            if (earlier := self._earlier(tx, caller)) is not None:
+            if (earlier := self.earlier(tx, caller)) is not None:
                 return earlier
             known = blobs.nameable(tx, caller, new.files.values())
             for path, digest in new.files.items():
@@ -118,11 +107,11 @@ class Publishing:
                     raise UnknownBlob(digest, "/files/" + path.replace("~", "~0").replace("/", "~1"))
             sources = {path: stored(known[digest], self.store) for path, digest in new.files.items()}
             content = read_content(repository.kind, sources)
-            version = self._write_new(tx, caller, repository, number, new, content)
+            version = self.write_new(tx, caller, repository, number, new, content)
             idempotency.note(tx, caller, str(version.id))
             return version
 
-    def _earlier(self, tx: Connection, caller: Caller) -> Version | None:
+    def earlier(self, tx: Connection, caller: Caller) -> Version | None:
         """What this very request has published before, when its answer was lost."""
         made = idempotency.made(tx, caller)
         return None if made is None else versions.get(tx, UUID(made), caller)
@@ -132,55 +121,7 @@ class Publishing:
         with self.database.read() as tx:
             finding.writable(tx, name, caller)
 
-    def publish_form(self, caller: Caller, name: RepositoryName, files: Sequence[FormFile], new: NewVersion) -> Version:
-        """As `publish`, with the bytes at hand instead of digests."""
-        number = None if new.version is None else VersionNumber.parse(new.version)
-        self._check_files([file.path for file in files])
-        with self.database.read() as tx:
-            found = finding.writable(tx, name, caller)
-        with ExitStack() as stack:
-            staged = {file.path: stack.enter_context(self.store.stage()) for file in files}
-            sources = {file.path: self._stage(file, staged[file.path]) for file in files}
-            content = read_content(found.kind, sources)
-            new = replace(new, files={path: source.digest for path, source in sources.items()})
-            # in one order for everybody who writes the same rows
-            placed = {source.digest: source for source in sorted(sources.values(), key=lambda source: source.digest)}
-            sizes: dict[str, int] = {digest: source.inspection.size_bytes for digest, source in placed.items()}
-            holder: UUID | None = None
-            for is_trial in (True, False):
-                with self.database.begin() as tx, tx.begin_nested() as savepoint:
-                    if holder is not None:
-                        self.holding.release(tx, holder, sizes)
-                    if (earlier := self._earlier(tx, caller)) is not None:
-                        return earlier
-                    for source in placed.values():
-                        blobs.record(tx, source.digest, source.inspection.size_bytes, source.inspection.as_json())
-                    repository = finding.writable(tx, name, caller)
-                    version = self._write_new(tx, caller, repository, number, new, content)
-                    idempotency.note(tx, caller, str(version.id))
-                    if is_trial:
-                        savepoint.rollback()
-                if is_trial:
-                    # what would be refused leaves no byte, and what is accepted has its bytes before its rows
-                    holder = stack.enter_context(self.holding.held(sizes, found.namespace_id))
-                    for entry in staged.values():
-                        entry.place()
-            return version
-
-    def _stage(self, file: FormFile, staged: Staged) -> Source:
-        inspector = Inspector()
-        file.stream.seek(0)
-        while chunk := file.stream.read(chunk_bytes):
-            staged.write(chunk)
-            inspector.feed(chunk)
-
-        def read() -> bytes:
-            file.stream.seek(0)
-            return file.stream.read()
-
-        return Source(staged.digest, inspector.finish(), read)
-
-    def _check_files(self, paths: Sequence[str]) -> None:
+    def check_files(self, paths: Sequence[str]) -> None:
         """Raises: TooManyFiles, InvalidPath, MalformedRequest."""
         if len(paths) > self.max_files:
             raise TooManyFiles(self.max_files, len(paths))
@@ -197,7 +138,7 @@ class Publishing:
                 if file is not None:
                     raise InvalidPath(path, f"{file!r} is a file, and no folder beside it can have its name")
 
-    def _write_new(
+    def write_new(
         self,
         tx: Connection,
         caller: Caller,
@@ -206,7 +147,12 @@ class Publishing:
         new: NewVersion,
         content: Content,
     ) -> Version:
-        draft = Draft(
+        """As `write`, of what a publisher says. Raises: ParentNotFound too."""
+        return self.write(tx, caller, repository, number, self.draft(tx, caller, repository, new, content))
+
+    def draft(self, tx: Connection, caller: Caller, repository: Repository, new: NewVersion, content: Content) -> Draft:
+        """Raises: ParentNotFound, NotAnAdapter, ModelExpected, MalformedRequest, InvalidReference."""
+        return Draft(
             content=content,
             files=new.files,
             edges=self._edges(tx, caller, repository, new),
@@ -216,7 +162,6 @@ class Publishing:
             notes=new.notes,
             message=new.message,
         )
-        return self.write(tx, caller, repository, number, draft)
 
     def _edges(self, tx: Connection, caller: Caller, repository: Repository, new: NewVersion) -> tuple[Edge, ...]:
         """The parents that the publisher names, each readable by them, and those that follow from `initialized_from`."""
@@ -224,7 +169,7 @@ class Publishing:
         declared = None
         if new.builds_on is not None:
             declared = [
-                Edge(self._parent(tx, caller, asked, Kind.ADAPTER).id, Relation.BUILDS_ON, asked.weight)
+                Edge(self.parent(tx, caller, asked, Kind.ADAPTER).id, Relation.BUILDS_ON, asked.weight)
                 for asked in new.builds_on
             ]
             if declared and wanted is Kind.MODEL:
@@ -234,17 +179,18 @@ class Publishing:
         edges: list[Edge] = []
         origin = None
         if new.initialized_from is not None:
-            origin_version = self._parent(tx, caller, new.initialized_from, wanted)
+            origin_version = self.parent(tx, caller, new.initialized_from, wanted)
             edges.append(Edge(origin_version.id, Relation.INITIALIZED_FROM))
             origin = graph.catalogue(tx, [origin_version.id], caller)[origin_version.id]
         for asked in new.merged_from:
-            source = self._parent(tx, caller, asked, None)
+            source = self.parent(tx, caller, asked, None)
             edges.append(Edge(source.id, Relation.MERGED_FROM, asked.weight, Role.BRANCH))
         if len({edge.parent for edge in edges if edge.relation is Relation.MERGED_FROM}) < len(new.merged_from):
             raise MalformedRequest("merged_from names one version twice", pointer="/merged_from")
         return (*inherited_builds_on(declared, origin), *edges)
 
-    def _parent(self, tx: Connection, caller: Caller, asked: ParentAsked, kind: Kind | None) -> Version:
+    def parent(self, tx: Connection, caller: Caller, asked: ParentAsked, kind: Kind | None) -> Version:
+        """A version that the caller may read. Raises: InvalidReference, ParentNotFound, NotAnAdapter, ModelExpected."""
         if not math.isfinite(asked.weight):
             raise MalformedRequest("a weight is a finite number", pointer=asked.pointer)
         try:
@@ -295,7 +241,17 @@ class Publishing:
         head = commits.head(tx, repository.id)
         message = draft.message or f"Version {number}"
         commit_id = commits.commit(
-            tx, repository.id, tree, [head] if head else [], caller.user, caller.name or "", message
+            tx,
+            commits.NewCommit(
+                repository=repository.id,
+                tree=tree,
+                parents=(head,) if head else (),
+                author=caller.user,
+                author_name=caller.name or "",
+                message=message,
+                card=draft.content.card,
+                tags=tags_of(repository.kind, draft.content.card, base_model),
+            ),
         )
         parents = [
             (catalogue[edge.parent].digest, edge.relation.value, edge.weight, edge.role.value if edge.role else None)

@@ -12,7 +12,7 @@ from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, check_name, key_of
 from app.domain.repository import Derivatives, Namespace, Repository, Visibility
 from app.errors import Forbidden, NameExists, NameTaken, NotFound, UnsupportedFeature
-from app.lineage import accounts, audit, idempotency, repositories
+from app.lineage import accounts, audit, commits, idempotency, repositories
 from app.lineage.codec import dump_base
 from app.lineage.engine import Connection, Database
 from app.services import finding
@@ -80,6 +80,7 @@ class Registering:
             if holder is None:
                 if not repositories.insert_repository(tx, id, namespace.id, check_name(new.name.name), values):
                     raise NameExists(str(new.name))
+                commits.begin(tx, id, caller.user, caller.name or "")
                 idempotency.note(tx, caller, str(id))
                 audit.record(
                     tx, caller, "repository.created", str(new.name), namespace=namespace.id, repository=str(id)

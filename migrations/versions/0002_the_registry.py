@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("git_sha1", sa.Text(), nullable=True),
         sa.Column("inspection", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("unneeded_since", sa.DateTime(timezone=True), nullable=True),
@@ -92,7 +93,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit_events",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("id", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.Column("actor_id", sa.Uuid(), nullable=True),
         sa.Column("action", sa.Text(), nullable=False),
@@ -104,7 +105,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["namespace_id"], ["namespaces.id"], name=op.f("fk_audit_events_namespace_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_events")),
     )
-    op.create_index("ix_audit_events_namespace", "audit_events", ["namespace_id", "id"], unique=False)
+    op.create_index("ix_audit_events_at", "audit_events", ["at", "id"], unique=False)
+    op.create_index("ix_audit_events_namespace", "audit_events", ["namespace_id", "at", "id"], unique=False)
     op.create_table(
         "execution_files",
         sa.Column("execution_id", sa.Uuid(), nullable=False),
@@ -236,6 +238,9 @@ def upgrade() -> None:
         sa.Column("author_id", sa.Uuid(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("card", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+        sa.Column("tags", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("origin_id", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(["author_id"], ["namespaces.id"], name=op.f("fk_commits_author_id")),
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name=op.f("fk_commits_repository_id")),
         sa.ForeignKeyConstraint(["tree"], ["trees.id"], name=op.f("fk_commits_tree")),
@@ -263,6 +268,19 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name=op.f("fk_refs_repository_id")),
         sa.PrimaryKeyConstraint("repository_id", "name", name=op.f("pk_refs")),
     )
+    op.create_table(
+        "xorbs",
+        sa.Column("repository_id", sa.Uuid(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("ends", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["digest"], ["blobs.digest"], name=op.f("fk_xorbs_digest")),
+        sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name=op.f("fk_xorbs_repository_id")),
+        sa.PrimaryKeyConstraint("repository_id", "generation", "name", name=op.f("pk_xorbs")),
+    )
+    op.create_index(op.f("ix_xorbs_digest"), "xorbs", ["digest"], unique=False)
     op.create_table(
         "versions",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -408,6 +426,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_versions_content_digest"), table_name="versions")
     op.drop_index(op.f("ix_versions_commit_id"), table_name="versions")
     op.drop_table("versions")
+    op.drop_index(op.f("ix_xorbs_digest"), table_name="xorbs")
+    op.drop_table("xorbs")
     op.drop_table("refs")
     op.drop_table("redirects")
     op.drop_index(op.f("ix_commits_tree"), table_name="commits")
@@ -431,6 +451,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_execution_files_digest"), table_name="execution_files")
     op.drop_table("execution_files")
     op.drop_index("ix_audit_events_namespace", table_name="audit_events")
+    op.drop_index("ix_audit_events_at", table_name="audit_events")
     op.drop_table("audit_events")
     op.drop_table("trees")
     op.drop_table("namespaces")

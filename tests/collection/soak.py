@@ -29,7 +29,8 @@ from app.objects.local import LocalStore, Temporary
 from app.services.collecting import Collecting, Terms
 from app.services.executing import Executing
 from app.services.merging import Merging
-from app.services.publishing import FormFile, NewVersion, ParentAsked, Publishing
+from app.services.form_publishing import FormFile
+from app.services.publishing import NewVersion, ParentAsked, Publishing
 from app.services.uploading import Uploading
 from tests.api.conftest import Registry, make_adapter
 
@@ -197,7 +198,7 @@ class Person:
         digests = {path: digest_of_bytes(data) for path, data in files.items()}
         if self.random.random() < 0.3:
             form = [FormFile(path, BytesIO(data)) for path, data in files.items()]
-            version = services.publishing.publish_form(caller, repository, form, NewVersion({}, builds_on=parents))
+            version = services.form_publishing.publish(caller, repository, form, NewVersion({}, builds_on=parents))
         else:
             for data in files.values():
                 services.uploading.receive(caller, digest_of_bytes(data), [data], len(data))

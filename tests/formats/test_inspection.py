@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.domain.adapter import TensorFact
 from app.domain.digest import digest_of_bytes
+from app.domain.git import blob_sha1, largest_regular_bytes
 from app.domain.version import File
 from app.errors import NonFiniteValues
 from app.formats.header import size_of_dtype
@@ -43,7 +44,16 @@ def test_a_valid_file_tells_its_tensors_by_offset_and_its_metadata() -> None:
             TensorFact("empty", "I64", (0, 5), start + 32, start + 32),
         ),
         metadata={"format": "pt"},
+        git_sha1=blob_sha1(file),
     )
+
+
+def test_a_small_file_is_told_by_the_name_that_git_gives_it() -> None:
+    assert inspect(b"").git_sha1 == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    assert inspect(b"hello\n", 2).git_sha1 == "ce013625030ba8dba906f756967f9e9ca394464a"
+    large = bytes(largest_regular_bytes)
+    assert inspect(large, 1000).git_sha1 == blob_sha1(large)
+    assert inspect(large + b"\0").git_sha1 is None
 
 
 def test_a_file_without_tensors_and_a_padded_header_are_valid() -> None:
