@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, Strict, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
 
-from app.api.bodies import Answer, BaseModelBody, Body, FileBody, Weight, example, files_of
+from app.api.bodies import Answer, BaseModelBody, Body, FileBody, Weight, files_of
 from app.api.problems import problem
 from app.domain.merge import MergeState, Progress
 from app.domain.plan import Member, Plan
@@ -70,14 +70,22 @@ class PublishBody(Body):
     version: Annotated[str, StringConstraints(max_length=40)] | None = None
 
 
-class RecipeBody(Body):
-    model_config = example(
+def describe_recipe(schema: dict[str, Any]) -> None:
+    """An example; and what may be left out may be null."""
+    schema["examples"] = [
         {
             "layers": [{"adapter": "alice/dialogue@1.0.0"}, {"adapter": "alice/reasoning@prod", "weight": 0.7}],
             "method": {"name": "linear"},
             "output": {"kind": "adapter", "rank": 64},
         }
-    )
+    ]
+    for name, entry in schema["properties"].items():
+        if name not in schema["required"]:
+            schema["properties"][name] = {"anyOf": [entry, {"type": "null"}]}
+
+
+class RecipeBody(Body):
+    model_config = ConfigDict(json_schema_extra=describe_recipe)
 
     layers: Annotated[list[LayerBody], Field(min_length=1, max_length=64)]
     method: dict[str, Any] = {"name": "linear"}

@@ -31,7 +31,15 @@ of_file, of_archive = file_responses | not_finished, archive_responses | not_fin
 poll_seconds = 0.25
 silence_seconds = 15.0
 """A comment after so long without news keeps proxies from closing the stream."""
-event_schema = {"text/event-stream": {"schema": {"type": "string"}}}
+event_schema = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["state", "progress"]},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "`state` and `progress`"},
+    },
+}
+event_stream: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"itemSchema": event_schema}}}}
 
 
 @router.post("/merges", status_code=202, responses={200: {"model": MergeBody, "description": "Already there"}})
@@ -71,7 +79,7 @@ def cancel(id: UUID, services: ServicesDep, caller: Merger) -> None:
     services.merging.cancel(caller, id)
 
 
-@streams.get("/merges/{id}/events", response_class=StreamingResponse, responses={200: {"content": event_schema}})
+@streams.get("/merges/{id}/events", response_class=StreamingResponse, responses=event_stream)
 async def watch(id: UUID, services: ServicesDep, caller: Reader) -> StreamingResponse:
     """Server-sent events `state` and `progress`, each with both, until the merge has ended."""
     # a merge that is not there is a problem, not a stream

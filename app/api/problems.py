@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from app import errors as e
@@ -180,7 +181,16 @@ def framework_error(request: Request, error: Exception) -> JSONResponse:
     name, title = not_ours.get(error.status_code, not_ours[400])
     body = problem(name, str(error.detail) or title, {}, request_id_of(request))
     body["status"] = error.status_code
-    return answer(request, body, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(methods_of(request)))
+    return answer(request, body, headers)
+
+
+def methods_of(request: Request) -> set[str]:
+    """What the path knows; the framework tells the methods of the first route that fits, and a path may have several."""
+    routes = iter_route_contexts(request.app.routes)
+    return {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
 
 
 def internal_error(request: Request, error: Exception) -> JSONResponse:

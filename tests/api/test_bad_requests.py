@@ -335,3 +335,15 @@ def test_a_fault_of_our_own_is_named_by_the_request_and_tells_nothing(registry: 
     answer = registry.anonymous.request("DELETE", "/healthz")
     refused(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "GET"
+
+
+def test_a_path_tells_every_method_that_it_knows(registry: Registry) -> None:
+    for path, methods in (
+        ("/repositories", "GET, POST"),
+        ("/repositories/alice/one", "DELETE, GET, PATCH"),
+        ("/repositories/alice/one/versions/1.0.0", "DELETE, GET"),
+        ("/repositories/alice/one/versions/1.0.0/archive.tar", "GET, HEAD"),
+    ):
+        answer = registry.anonymous.put(path)
+        refused(answer, 405, "method-not-allowed")
+        assert answer.headers["allow"] == methods
