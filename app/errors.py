@@ -104,6 +104,13 @@ class InvalidCursor(Malformed):
         super().__init__("the cursor is not one that this list gave out; start again without it")
 
 
+class InvalidXet(Malformed):
+    """Chunks or a listing of them, as Xet clients send them, break the rules of their format."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+
+
 class UnknownMethod(Malformed):
     """The recipe names a merge method that this registry does not have."""
 
@@ -320,6 +327,20 @@ class NotFound(Missing):
             self.facts["pointer"] = pointer
 
 
+class RevisionNotFound(Missing):
+    """A repository has no branch, version, alias or commit of this name, or it was deleted."""
+
+    def __init__(self, repository: str, revision: str) -> None:
+        super().__init__(f"{repository} has no revision {revision}", repository=repository, revision=revision)
+
+
+class EntryNotFound(Missing):
+    """A commit has no file or folder at this path."""
+
+    def __init__(self, path: str, commit: str) -> None:
+        super().__init__(f"no file or folder {path} in commit {commit}", path=path, commit=commit)
+
+
 class ParentNotFound(Missing):
     """A parent that a version names does not exist, or the publisher may not read it."""
 
@@ -390,6 +411,13 @@ class NameExists(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} exists already", name=name)
+
+
+class HeadMoved(Conflict):
+    """A branch is no longer at the commit that was expected."""
+
+    def __init__(self, branch: str, expected: str, found: str) -> None:
+        super().__init__(f"{branch} is at {found}, not {expected}", branch=branch, expected=expected, found=found)
 
 
 class DigestMismatch(Conflict):

@@ -230,6 +230,8 @@ plan_problems = {
     "no-exact-adapter",
     "too-many-layers",
     "unsupported-feature",
+    "base-needed",
+    "replacement-conflict",
     "plan-too-large",
 }
 by_status: dict[int, type[Refused]] = {
