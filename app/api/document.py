@@ -31,6 +31,7 @@ meanings = {
     416: "The range lies outside the file",
     422: "The request itself is wrong, or an uploaded file is not what it claims to be",
     429: "More requests in a minute than this registry answers",
+    451: "It was recalled, or something that it holds or stands on",
     503: "A part that this needs is not there at the moment",
     507: "The namespace or the object store has no room left",
 }
@@ -189,7 +190,7 @@ def statuses_of(route: APIRoute, path: str, method: str, policy: Policy | None) 
         found |= {401, 403, 429, 503}
         if is_write or "{" in path:
             found.add(404)
-            found |= {410} if path.startswith(about_bytes) else set()
+            found |= {410, 451} if path.startswith(about_bytes) else set()
     if is_bounded or is_write:
         found.add(413)
     if is_write and not is_bounded:
