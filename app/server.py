@@ -44,6 +44,8 @@ def create_app(services: Services) -> DescribedApp:
     problems.install(app)
     api = APIRouter(prefix=root, dependencies=[Depends(plain_url)])
     for router in (
+        # what is asked most often is found first
+        versions.reads,
         accounts.router,
         accounts.tokens,
         audit.router,

@@ -23,7 +23,7 @@ from app.api.bodies import (
 )
 from app.api.forms import publish_form
 from app.api.paging import PageDep, plain_text, row_number
-from app.api.route import JsonRoute
+from app.api.route import JsonRoute, ReadRoute
 from app.api.streams import archive_answer, archive_responses, file_answer, file_responses
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
@@ -33,6 +33,7 @@ from app.services.publishing import NewVersion, ParentAsked
 from app.services.tracing import Direction, deepest
 
 router = APIRouter(route_class=JsonRoute)
+reads = APIRouter(route_class=ReadRoute)
 streams = APIRouter()
 
 Reference = Annotated[str, StringConstraints(min_length=3, max_length=500)]
@@ -201,7 +202,7 @@ def list_versions(
     return Listed[VersionBody](items=[VersionBody.of(version) for version in shown], next_cursor=cursor)
 
 
-@router.get(root + "/versions/{ref}")
+@reads.get(root + "/versions/{ref}")
 def get_version(namespace: str, name: str, ref: str, services: ServicesDep, caller: Anyone) -> VersionBody:
     """One version by number, alias, commit, or a digest's unique beginning."""
     return VersionBody.of(services.reading.version(caller, RepositoryName(namespace, name), ref))

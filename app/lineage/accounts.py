@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, cast, delete, func, or_, select, tuple_, update
+from sqlalchemy import Connection, LargeBinary, Text, bindparam, cast, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array, insert
 
 from app.domain.caller import Caller, MemberRole, Scope
 from app.domain.names import key_of
 from app.domain.repository import Namespace
 from app.lineage import tables as t
+from app.lineage.engine import Database
+from app.lineage.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,8 @@ def revoke_token(tx: Connection, id: UUID, user: UUID | None) -> tuple[str, UUID
     return None if row is None else (row.name, row.user_id)
 
 
-def caller_of_token(tx: Connection, sha256: bytes, request_id: str | None) -> Caller | None:
-    """Who a token speaks for, with the roles of this moment; None if it is unknown, expired or revoked. One statement."""
+def holder_of_token() -> Prepared:
+    """By `sha256`; with the roles of the moment. None of an unknown, expired or revoked token."""
     n, k, m = t.Namespace, t.Token, t.Membership
     roles = (
         select(func.array_agg(aggregate_order_by(array([cast(m.organization_id, Text), m.role]), m.organization_id)))
@@ -171,24 +174,42 @@ def caller_of_token(tx: Connection, sha256: bytes, request_id: str | None) -> Ca
             k.id.label("token"),
             k.scopes,
             k.expires_at,
-            k.last_used_at,
-            func.now().label("now"),
+            # once a minute is enough to see whether a token is in use, and keeps reads from becoming writes
+            or_(k.last_used_at.is_(None), k.last_used_at < func.now() - timedelta(minutes=1)).label("is_seen_anew"),
             roles.label("roles"),
         )
         .join(n, n.id == k.user_id)
         .where(
-            k.sha256 == sha256,
+            k.sha256 == bindparam("sha256", type_=LargeBinary),
             k.revoked_at.is_(None),
             or_(k.expires_at.is_(None), k.expires_at > func.now()),
             n.deleted_at.is_(None),
         )
     )
-    row = tx.execute(statement).first()
+    return Prepared(statement)
+
+
+token_holder = holder_of_token()
+
+
+def caller_of_token(tx: Connection, sha256: bytes) -> Caller | None:
+    """Who a token speaks for, with the roles of this moment; None if it is unknown, expired or revoked."""
+    row = token_holder.first(tx, {"sha256": sha256})
+    return None if row is None else caller_of(row, None)
+
+
+def caller_in_hand(database: Database, sha256: bytes, request_id: str | None) -> Caller | None:
+    """As `caller_of_token`, for a request: in one statement, and the use of the token is noted once a minute."""
+    row = next(iter(database.rows(token_holder, {"sha256": sha256})), None)
     if row is None:
         return None
-    # once a minute is enough to see whether a token is in use, and keeps reads from becoming writes
-    if row.last_used_at is None or (row.now - row.last_used_at).total_seconds() > 60:
-        tx.execute(update(t.Token).where(t.Token.id == row.token).values(last_used_at=func.now()))
+    if row.is_seen_anew:
+        with database.begin() as tx:
+            tx.execute(update(t.Token).where(t.Token.id == row.token).values(last_used_at=func.now()))
+    return caller_of(row, request_id)
+
+
+def caller_of(row: Any, request_id: str | None) -> Caller:
     scopes = frozenset(Scope(scope) for scope in row.scopes)
     held = {UUID(organization): MemberRole(role) for organization, role in row.roles or []}
     held[row.id] = MemberRole.OWNER

@@ -1,18 +1,29 @@
 """The connection to Postgres: pooled, with time limits, and plain about the moments when it is not there."""
 
-from collections.abc import Iterator
+import select
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
+import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection as Connection  # part of our own interface: a service hands it from query to query
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.errors import CannotStart, NotReady
+from app.lineage.prepared import Prepared
 
-not_answering = (OperationalError, InterfaceError, PoolTimeout)
+not_answering = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeout,
+    # of what is read past SQLAlchemy
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
 """No connection, a lost one, a time limit, a deadlock, a full disk: the same call may succeed later."""
 
 durability = ("fsync", "full_page_writes", "synchronous_commit")
@@ -41,6 +52,20 @@ def libpq_url(url: str) -> str:
     Raises: CannotStart for anything that is no Postgres URL.
     """
     return sqlalchemy_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Of a pool: a database that was restarted has closed every connection in it, which can be seen without asking it.
+
+    Raises: DisconnectionError; the pool then opens another.
+    """
+    if not connection.closed:
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
+        # between two queries it has nothing to say but goodbye
+        if not waiting.poll(0):
+            return
+    raise DisconnectionError
 
 
 class Database:
@@ -82,8 +107,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=connect_seconds,
-            # a database that was restarted has closed every pooled connection
-            pool_pre_ping=True,
             connect_args={
                 "connect_timeout": connect_seconds,
                 # a peer that vanished without a word is noticed by unanswered packets only
@@ -92,6 +115,7 @@ class Database:
                 "options": " ".join(options).strip(),
             },
         )
+        event.listen(engine, "checkout", refuse_closed)
         return cls(engine)
 
     @contextmanager
@@ -117,6 +141,32 @@ class Database:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 with connection.begin():
                     yield connection
+        except not_answering as error:
+            raise NotReady("database") from error
+
+    def rows(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+        """All rows, by the names of their columns; in one exchange with the database.
+
+        Raises: NotReady.
+        """
+        try:
+            connection = self.engine.raw_connection()
+            try:
+                driver: Any = connection.driver_connection
+                # no transaction is begun or ended around a statement that is its own snapshot
+                driver.autocommit = True
+                try:
+                    with psycopg.RawCursor(driver, row_factory=namedtuple_row) as cursor:
+                        return cursor.execute(statement.sql, statement.positional(values), prepare=True).fetchall()
+                finally:
+                    if not driver.closed:
+                        driver.autocommit = False
+            except psycopg.OperationalError as error:
+                if driver.closed:
+                    connection.invalidate(error)
+                raise
+            finally:
+                connection.close()
         except not_answering as error:
             raise NotReady("database") from error
 

@@ -3,27 +3,28 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, literal, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import aliased
 
 from app.domain.adapter import Adapter, Checkpoint
 from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
 from app.domain.digest import Digest
-from app.domain.lineage import Edge, Kind, Relation, Role, VersionState
-from app.domain.names import key_of
+from app.domain.lineage import Edge, Relation, Role, VersionState
+from app.domain.names import RepositoryName, key_of
 from app.domain.number import VersionNumber
 from app.domain.reference import Selector
-from app.domain.version import File, Parent, Version
+from app.domain.version import File, Version
 from app.lineage import tables as t
-from app.lineage.access import can_read_version
-from app.lineage.codec import dump_base, dump_facts, load_base, load_facts
-
-Author = aliased(t.Namespace)
+from app.lineage.access import values_of
+from app.lineage.codec import dump_base, dump_facts, load_facts
+from app.lineage.engine import Database
+from app.lineage.prepared import Prepared
+from app.lineage.version_rows import all_versions, condition, named_by, selection, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,73 +48,6 @@ class NewVersion:
     created_by: UUID
     created_at: datetime
     edges: Sequence[Edge]
-
-
-def selection(caller: Caller) -> Any:
-    """The versions that the caller may read."""
-    return all_versions().where(can_read_version(caller))
-
-
-def all_versions() -> Any:
-    v, r, n = t.Version, t.Repository, t.Namespace
-    return (
-        select(
-            v.id,
-            v.repository_id,
-            r.namespace_id,
-            (n.name + "/" + r.name).label("repository"),
-            r.visibility,
-            r.kind,
-            v.major,
-            v.minor,
-            v.patch,
-            v.digest,
-            v.content_digest,
-            v.commit_id,
-            v.base_model,
-            v.summary,
-            v.license,
-            v.datasets,
-            v.metrics,
-            v.notes,
-            Author.name.label("created_by"),
-            v.created_at,
-            v.state,
-            v.is_exact_linear,
-            v.deleted_at,
-        )
-        .join(r, r.id == v.repository_id)
-        .join(n, n.id == r.namespace_id)
-        .join(Author, Author.id == v.created_by)
-    )
-
-
-def version_of(row: Row[Any], files: tuple[File, ...] = (), parents: tuple[Parent, ...] = ()) -> Version:
-    return Version(
-        id=row.id,
-        repository_id=row.repository_id,
-        namespace_id=row.namespace_id,
-        repository=row.repository,
-        is_public=row.visibility == "public",
-        kind=Kind(row.kind),
-        number=VersionNumber(row.major, row.minor, row.patch),
-        digest=row.digest,
-        content_digest=row.content_digest,
-        commit=row.commit_id,
-        base_model=load_base(row.base_model),
-        summary=row.summary,
-        license=row.license,
-        datasets=tuple(row.datasets),
-        metrics=row.metrics,
-        notes=row.notes,
-        created_by=row.created_by,
-        created_at=row.created_at,
-        state=VersionState(row.state),
-        is_exact_linear=row.is_exact_linear,
-        deleted_at=row.deleted_at,
-        files=files,
-        parents=parents,
-    )
 
 
 def insert_version(tx: Connection, version: NewVersion) -> bool:
@@ -183,54 +117,51 @@ def find(
     that name exists; `main` is the version of the head commit.
     """
     v = t.Version
-    statement = (all_versions() if to_delete else selection(caller)).where(v.repository_id == repository)
-    enough = 2
-    if selector.number is not None:
-        number = selector.number
-        statement = statement.where(v.major == number.major, v.minor == number.minor, v.patch == number.patch)
-    elif selector.commit is not None:
-        statement = statement.where(v.commit_id == selector.commit)
-    elif selector.digest is not None:
-        statement = statement.where(v.digest.startswith(selector.digest, autoescape=True))
-    elif selector.alias == "main":
-        head = select(t.Ref.commit_id).where(t.Ref.repository_id == repository, t.Ref.name == "main").scalar_subquery()
-        statement = statement.where(v.commit_id == head)
-    else:
-        key = key_of(selector.alias or "")
-        aliased_id = tx.execute(
-            select(t.Alias.version_id).where(t.Alias.repository_id == repository, t.Alias.key == key)
-        ).scalar()
-        if aliased_id is not None:
-            statement = statement.where(v.id == aliased_id)
-        elif key == "latest":
-            statement = statement.where(v.state == "published").order_by(v.major.desc(), v.minor.desc(), v.patch.desc())
-            enough = 1
-        else:
-            return None
-    rows = tx.execute(statement.limit(enough)).all()
-    if len(rows) != 1:
+    versions = (all_versions(caller) if to_delete else selection(caller)).where(v.repository_id == repository)
+    name, values = named_by(selector)
+    rows = tx.execute(versions.where(condition(name)).limit(2), values).all()
+    if not rows and values.get("alias") == "latest":
+        is_alias = select(t.Alias.key).where(t.Alias.repository_id == repository, t.Alias.key == "latest")
+        newest_first = versions.order_by(v.major.desc(), v.minor.desc(), v.patch.desc())
+        if tx.execute(is_alias).first() is None:
+            rows = tx.execute(newest_first.where(v.state == "published").limit(1)).all()
+    return version_of(rows[0]) if len(rows) == 1 else None
+
+
+@cache
+def at_name(asked: str, is_admin: bool, sees_public: bool) -> Prepared:
+    """What a selector of this kind names, for such callers, in the living repository of this `namespace` and `name`."""
+    r, n = t.Repository, t.Namespace
+    versions = selection(Caller(is_admin=is_admin, sees_public=sees_public))
+    is_there = and_(n.key == bindparam("namespace"), r.key == bindparam("name"), r.deleted_at.is_(None))
+    return Prepared(versions.where(is_there, condition(asked)).limit(2))
+
+
+def find_at_name(database: Database, name: RepositoryName, selector: Selector, caller: Caller) -> Version | None:
+    """The living version that a selector names, if it is where the name says and one alone: what readers mostly ask for,
+    in one statement. None says nothing: what the name means then, `find` and those before it know."""
+    asked, values = named_by(selector)
+    at = {"namespace": key_of(name.namespace), "name": key_of(name.name)}
+    rows = database.rows(at_name(asked, caller.is_admin, caller.sees_public), {**values, **at, **values_of(caller)})
+    if len(rows) != 1 or rows[0].state == VersionState.DELETED:
         return None
-    return whole(tx, rows[0], caller)
+    return version_of(rows[0])
 
 
 def get(tx: Connection, id: UUID, caller: Caller) -> Version | None:
     row = tx.execute(selection(caller).where(t.Version.id == id)).first()
-    return None if row is None else whole(tx, row, caller)
+    return None if row is None else version_of(row)
 
 
 def get_many(tx: Connection, ids: Sequence[UUID], caller: Caller) -> list[Version]:
     """Those of the versions that the caller may read."""
     if not ids:
         return []
-    return with_details(tx, tx.execute(selection(caller).where(t.Version.id.in_(ids))).all(), caller)
+    return [version_of(row) for row in tx.execute(selection(caller).where(t.Version.id.in_(ids)))]
 
 
 def is_deleted(tx: Connection, id: UUID) -> bool:
     return tx.execute(select(t.Version.state).where(t.Version.id == id)).scalar_one() == "deleted"
-
-
-def whole(tx: Connection, row: Row[Any], caller: Caller) -> Version:
-    return version_of(row, files_of(tx, [row.id])[row.id], parents_of(tx, [row.id], caller)[row.id])
 
 
 def list_versions(
@@ -242,13 +173,7 @@ def list_versions(
     if after is not None:
         statement = statement.where(tuple_(v.major, v.minor, v.patch) < (after.major, after.minor, after.patch))
     statement = statement.order_by(v.major.desc(), v.minor.desc(), v.patch.desc()).limit(limit)
-    return with_details(tx, tx.execute(statement).all(), caller)
-
-
-def with_details(tx: Connection, rows: Sequence[Row[Any]], caller: Caller) -> list[Version]:
-    ids = [row.id for row in rows]
-    files, parents = files_of(tx, ids), parents_of(tx, ids, caller)
-    return [version_of(row, files[row.id], parents[row.id]) for row in rows]
+    return [version_of(row) for row in tx.execute(statement)]
 
 
 def files_of(tx: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[File, ...]]:
@@ -265,46 +190,6 @@ def files_of(tx: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[File, ...]
     for row in tx.execute(statement):
         files[row.id].append(File(row.path, row.digest, row.size_bytes, row.kind))
     return {id: tuple(found) for id, found in files.items()}
-
-
-def parents_of(tx: Connection, ids: Sequence[UUID], caller: Caller) -> dict[UUID, tuple[Parent, ...]]:
-    e, v, r, n = t.Edge, t.Version, t.Repository, t.Namespace
-    statement = (
-        select(
-            e.child_id,
-            e.parent_id,
-            e.relation,
-            e.weight,
-            e.role,
-            (n.name + "/" + r.name).label("repository"),
-            r.visibility,
-            v.major,
-            v.minor,
-            v.patch,
-            v.digest,
-            can_read_version(caller).label("is_readable"),
-        )
-        .join(v, v.id == e.parent_id)
-        .join(r, r.id == v.repository_id)
-        .join(n, n.id == r.namespace_id)
-        .where(e.child_id.in_(ids))
-        .order_by(e.child_id, e.position)
-    )
-    parents: dict[UUID, list[Parent]] = {id: [] for id in ids}
-    for row in tx.execute(statement):
-        parents[row.child_id].append(
-            Parent(
-                version=row.parent_id,
-                relation=Relation(row.relation),
-                weight=row.weight,
-                role=None if row.role is None else Role(row.role),
-                reference=f"{row.repository}@{VersionNumber(row.major, row.minor, row.patch)}",
-                digest=row.digest,
-                is_readable=row.is_readable,
-                is_public=row.visibility == "public",
-            )
-        )
-    return {id: tuple(found) for id, found in parents.items()}
 
 
 def newest(tx: Connection, repository: UUID) -> tuple[VersionNumber, Digest, UUID] | None:
@@ -359,8 +244,7 @@ def holding(tx: Connection, digest: str, caller: Caller, limit: int) -> list[tup
         .order_by(v.created_at, v.id, t.TreeEntry.path)
         .limit(limit)
     )
-    rows = tx.execute(statement).all()
-    return list(zip(with_details(tx, rows, caller), [row.path for row in rows], strict=True))
+    return [(version_of(row), row.path) for row in tx.execute(statement)]
 
 
 def models_of_base(tx: Connection, base: BaseModel, names: Sequence[str], caller: Caller) -> list[Version]:
@@ -372,4 +256,4 @@ def models_of_base(tx: Connection, base: BaseModel, names: Sequence[str], caller
     else:
         statement = statement.where(func.lower(n.name + "/" + r.name).in_([name.lower() for name in names]))
     statement = statement.order_by(v.major.desc(), v.minor.desc(), v.patch.desc()).limit(200)
-    return with_details(tx, tx.execute(statement).all(), caller)
+    return [version_of(row) for row in tx.execute(statement)]

@@ -73,8 +73,7 @@ class Accounts:
         """
         if token is None:
             return Caller(sees_public=self.anonymous_read, request_id=request_id)
-        with self.database.begin() as tx:
-            caller = accounts.caller_of_token(tx, hash_of(token), request_id)
+        caller = accounts.caller_in_hand(self.database, hash_of(token), request_id)
         if caller is None:
             raise InvalidToken
         return caller
@@ -87,7 +86,7 @@ class Accounts:
             if admin is None:
                 raise NameExists("admin")
             accounts.lock_namespace(tx, admin.id)
-            known = accounts.caller_of_token(tx, hash_of(token), None)
+            known = accounts.caller_of_token(tx, hash_of(token))
             if known is not None and known.is_admin:
                 return
             for kept in accounts.list_tokens(tx, admin.id, None, 1000):

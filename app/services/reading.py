@@ -51,8 +51,11 @@ class Reading:
 
     def version(self, caller: Caller, name: RepositoryName, ref: str) -> Version:
         """Raises: InvalidReference, NotFound, Deleted."""
+        selector = Selector.parse(ref)
+        if (found := versions.find_at_name(self.database, name, selector, caller)) is not None:
+            return found
         with self.database.read() as tx:
-            return finding.version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
+            return finding.version(tx, name, selector, f"{name}@{ref}", caller)
 
     def file(self, caller: Caller, name: RepositoryName, ref: str, path: str) -> File:
         """Raises: InvalidReference, NotFound, Deleted."""

@@ -51,7 +51,8 @@ def test_a_database_that_is_not_there_is_not_ready() -> None:
 def test_connections_that_the_database_closed_are_replaced(database: Database, database_url: str) -> None:
     database.ping()
     with psycopg.connect(database_url, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        # waits until they are gone
+        other.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
     database.ping()
 
 
