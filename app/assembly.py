@@ -14,6 +14,7 @@ from app.objects.store import ObjectStore, S3Options, open_store
 from app.services.accounts import Accounts
 from app.services.aliasing import Aliasing
 from app.services.auditing import Auditing
+from app.services.browsing import Browsing
 from app.services.collecting import Collecting, Terms
 from app.services.executing import Executing
 from app.services.form_publishing import FormPublishing
@@ -80,6 +81,7 @@ class Services:
     publishing: Publishing
     form_publishing: FormPublishing
     reading: Reading
+    browsing: Browsing
     aliasing: Aliasing
     tracing: Tracing
     merging: Merging
@@ -103,6 +105,9 @@ class Services:
         upload_lease = timedelta(seconds=settings.upload_lease_seconds)
         holding = Holding(database, lease=upload_lease, namespace_bytes=settings.max_namespace_bytes)
         publishing = Publishing(database, store, holding, max_files=settings.max_files)
+        registering = Registering(
+            database, holding, default_visibility=Visibility(settings.default_visibility.value)
+        )
         planning = Planning(
             PlanLimits(
                 members=settings.max_plan_members,
@@ -125,9 +130,7 @@ class Services:
             database=database,
             store=store,
             accounts=Accounts(database, anonymous_read=settings.anonymous_read),
-            registering=Registering(
-                database, holding, default_visibility=Visibility(settings.default_visibility.value)
-            ),
+            registering=registering,
             limiting=Limiting(settings.requests_per_minute),
             uploading=Uploading(
                 database,
@@ -143,6 +146,7 @@ class Services:
             publishing=publishing,
             form_publishing=FormPublishing(database, store, holding, publishing),
             reading=Reading(database, store, address_seconds=settings.download_url_seconds),
+            browsing=Browsing(database, registering),
             aliasing=Aliasing(database),
             tracing=Tracing(database),
             merging=Merging(database, store, publishing, planning),

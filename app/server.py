@@ -15,6 +15,7 @@ from app.api import accounts, audit, health, merges, problems, repositories, upl
 from app.api.document import DescribedApp, root
 from app.api.route import plain_url
 from app.assembly import HttpLimits, Services
+from app.hub import face as hub
 from app.services.limiting import Allowance, window_seconds
 
 log = structlog.get_logger("app.requests")
@@ -60,6 +61,8 @@ def create_app(services: Services) -> DescribedApp:
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
+    for face in hub.routers:
+        app.include_router(face)
     app.add_middleware(Observed, http=services.http)
     return app
 

@@ -1,7 +1,7 @@
 """Bytes in and out: bodies handed to a thread chunk by chunk, files with ranges and entity tags."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -132,11 +132,26 @@ def is_unchanged(request: Request, etag: str) -> bool:
     )
 
 
-def file_answer(request: Request, reading: Reading, file: File) -> Response:
-    """A file, whole or in part, or where the store itself gives it out; its digest is its entity tag."""
-    etag = etag_of(file.digest)
+def file_answer(
+    request: Request,
+    reading: Reading,
+    file: File,
+    *,
+    etag: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    is_direct: bool = True,
+) -> Response:
+    """A file, whole or in part, or where the store itself gives it out.
+
+    Args:
+        etag: its entity tag; by default its digest.
+        headers: of every answer besides. With them HEAD too says where the store gives the file out.
+        is_direct: whether the store may give it out.
+    """
+    etag = etag or etag_of(file.digest)
     disposition = attachment(file.path.rsplit("/", 1)[-1])
-    headers = {
+    given = dict(headers or {})
+    fields = given | {
         "ETag": etag,
         "Accept-Ranges": "bytes",
         # the right to read may end, so that every reader asks again; the answer is a 304
@@ -146,10 +161,12 @@ def file_answer(request: Request, reading: Reading, file: File) -> Response:
         "Content-Disposition": disposition,
     }
     if is_unchanged(request, etag):
-        return Response(status_code=304, headers=headers)
-    if request.method == "GET" and (address := reading.address(file, disposition)) is not None:
+        return Response(status_code=304, headers=fields)
+    may_redirect = is_direct and (request.method == "GET" or bool(given))
+    if may_redirect and (address := reading.address(file, disposition)) is not None:
         # ranges and their conditions are for the store to judge; the address is for this reader, and for now
-        return Response(status_code=302, headers={"Location": address, "Cache-Control": "no-store"})
+        there = {"Location": address, "Cache-Control": "no-store"}
+        return Response(status_code=302, headers=given | {"ETag": etag} | there if given else there)
     condition = request.headers.get("if-range")
     # a range is of a GET, and of the bytes that the client began with (RFC 9110, 14.2 and 13.1.5)
     has_range = request.method == "GET" and condition in {None, etag}
@@ -157,13 +174,13 @@ def file_answer(request: Request, reading: Reading, file: File) -> Response:
     status, length = 200, file.size_bytes
     if wanted is not None:
         status, length = 206, wanted[1]
-        headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[0] + length - 1}/{file.size_bytes}"
-    headers["Content-Length"] = str(length)
+        fields["Content-Range"] = f"bytes {wanted[0]}-{wanted[0] + length - 1}/{file.size_bytes}"
+    fields["Content-Length"] = str(length)
     media_type = "application/octet-stream"
     if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=media_type)
+        return Response(status_code=status, headers=fields, media_type=media_type)
     body = reading.read_whole(file) if wanted is None else reading.read_range(file, *wanted)
-    return StreamingResponse(body, status_code=status, headers=headers, media_type=media_type)
+    return StreamingResponse(body, status_code=status, headers=fields, media_type=media_type)
 
 
 def archive_answer(request: Request, reading: Reading, archive: Archive) -> Response:

@@ -15,7 +15,7 @@ from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, key_of
 from app.domain.repository import Derivatives, Repository, Visibility
 from app.lineage import tables as t
-from app.lineage.access import can_read_repository, can_read_version
+from app.lineage.access import can_read_commit, can_read_repository, can_read_version
 from app.lineage.codec import load_base
 
 Creator = aliased(t.Namespace)
@@ -116,6 +116,24 @@ def change(tx: Connection, id: UUID, values: Mapping[str, Any]) -> None:
     tx.execute(update(t.Repository).where(t.Repository.id == id).values(updated_at=func.now(), **values))
 
 
+def touch(tx: Connection, id: UUID, version: UUID) -> None:
+    """It was updated by this version; not where some of its readers may not read the version, for they must not notice."""
+    r, c, member, holder = t.Repository, t.VersionContent, aliased(t.Version), aliased(t.Repository)
+    hidden = (
+        select(c.member_id)
+        .join(member, member.id == c.member_id)
+        .join(holder, holder.id == member.repository_id)
+        .where(
+            c.version_id == version,
+            holder.visibility == "private",
+            holder.derivatives != "open",
+            or_(r.visibility == "public", holder.namespace_id != r.namespace_id),
+        )
+        .correlate(r)
+    )
+    tx.execute(update(r).where(r.id == id, ~hidden.exists()).values(updated_at=func.now()))
+
+
 def move(tx: Connection, repository: Repository, namespace: UUID, name: str) -> None:
     """The old name becomes a redirect; the caller has seen that the new one is free."""
     tx.execute(
@@ -193,7 +211,8 @@ def search(
         )
         statement = statement.where(or_(func.lower(r.base_model["name"].astext).in_(names), r.id.in_(versions)))
     for wanted in tag:
-        statement = statement.where(literal(wanted) == any_(r.tags))
+        # of the repository itself, or of the newest card in it that the caller may read
+        statement = statement.where(or_(literal(wanted) == any_(r.tags), r.id.in_(with_card_tag(wanted, caller))))
     if license is not None:
         statement = statement.where(func.lower(r.license) == license.lower())
     key: Any = {"updated": r.updated_at, "created": r.created_at, "name": func.lower(n.name + "/" + r.name)}[sort]
@@ -206,6 +225,20 @@ def search(
         if after is not None:
             statement = statement.where(tuple_(key, r.id) < after)
     return [repository_of(row) for row in tx.execute(statement.limit(limit))]
+
+
+def with_card_tag(tag: str, caller: Caller) -> Select[Any]:
+    """Repositories at the head of whose `main` a commit stands that is found by this tag."""
+    c, f, r = t.Commit, t.Ref, aliased(t.Repository)
+    v, origin = aliased(t.Version), aliased(t.Version)
+    return (
+        select(c.repository_id)
+        .join(f, f.commit_id == c.id)
+        .join(r, r.id == c.repository_id)
+        .outerjoin(v, v.commit_id == c.id)
+        .outerjoin(origin, origin.id == c.origin_id)
+        .where(f.name == "main", literal(tag) == any_(c.tags), can_read_commit(caller, v, origin, r))
+    )
 
 
 def base_model_aliases(tx: Connection) -> dict[str, str]:

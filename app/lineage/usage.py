@@ -49,7 +49,8 @@ def of(tx: Connection, namespace: UUID, further: Mapping[str, int]) -> int:
     """Bytes of the different files that a namespace would hold with these further ones (size in bytes by digest).
 
     Counted are the files of its commits that are no deleted versions, also in repositories that may still be reopened, and
-    what Xet clients sent and may refer to again; of a user also what was uploaded and has a receipt, is being uploaded, or is to be uploaded in parts.
+    what Xet clients sent and may refer to again; of a user also what was uploaded and has a receipt, is being uploaded, or is
+    to be uploaded in parts.
     """
     values = {"namespace": namespace, "digests": list(further), "sizes": list(further.values())}
     return int(tx.execute(held_bytes, values).scalar_one())

@@ -1,0 +1,105 @@
+"""A server that the real clients of the Hub can reach, and those clients in environments of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from tests.api.conftest import Registry, User
+from tests.api.conftest import open_registry as open_registry
+from tests.api.conftest import registry as registry
+from tests.api.conftest import settings as settings
+
+environments = Path(__file__).parents[2] / ".venv"
+newest = sys.executable
+
+
+class Listening(uvicorn.Server):
+    """A server in a thread of this process."""
+
+    def install_signal_handlers(self) -> None:
+        """They belong to the tests."""
+
+
+@dataclass
+class Hub:
+    """A registry under an address."""
+
+    registry: Registry
+    url: str
+    folder: Path
+
+    def user(self, name: str) -> User:
+        return self.registry.user(name)
+
+    def environment(self, user: User | None, *, xet: bool = True) -> dict[str, str]:
+        """What a client's process is started with: nothing of the machine's own settings of Hugging Face."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING_FACE"))}
+        home = self.folder / ("home" if user is None else f"home-{user.name}")
+        own = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+        own |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+        if user is not None and user.token is not None:
+            own["HF_TOKEN"] = user.token
+        if not xet:
+            own["HF_HUB_DISABLE_XET"] = "1"
+        return kept | own
+
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        user: User | None = None,
+        python: str = newest,
+        xet: bool = True,
+        cwd: Path | None = None,
+        others: dict[str, str] | None = None,
+    ) -> Any:
+        """Run a script with a client's Python; what it prints last is its answer, as JSON."""
+        done = subprocess.run(
+            [python, "-c", script, *arguments],
+            env=self.environment(user, xet=xet) | (others or {}),
+            cwd=cwd or self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        lines = done.stdout.strip().splitlines()
+        return json.loads(lines[-1]) if lines else None
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[Registry], Hub]]:
+    """Gives registries addresses."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(registry: Registry) -> Hub:
+        server = Listening(uvicorn.Config(registry.app, port=0, log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        return Hub(registry, f"http://127.0.0.1:{port}", tmp_path)
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture
+def hub(serve: Callable[[Registry], Hub], registry: Registry) -> Hub:
+    return serve(registry)
