@@ -26,9 +26,12 @@ class QueueName(StrEnum):
 class TaskName(StrEnum):
     EXECUTE_MERGE = "execute_merge"
     COLLECT = "collect"
+    TELL = "tell"
+    UPDATE_STACK = "update_stack"
+    DELIVER = "deliver"
 
 
-queue_of: Final = {TaskName.EXECUTE_MERGE: QueueName.MERGE, TaskName.COLLECT: QueueName.CHORES}
+queue_of: Final = {name: QueueName.CHORES for name in TaskName} | {TaskName.EXECUTE_MERGE: QueueName.MERGE}
 
 again = RetryStrategy(max_attempts=20, wait=1, linear_wait=2, retry_exceptions=(JobAborted, Unavailable))
 """For tasks: run again what was handed back by a stopping worker, or met a database or store that did not answer."""

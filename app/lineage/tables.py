@@ -31,6 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.lineage import event_tables as event_tables  # their tables belong to the same schema
+from app.lineage import stack_tables as stack_tables
 from app.lineage.base import Base as Base
 
 
@@ -80,6 +82,8 @@ class Repository(Base):
     kind: Mapped[str]
     visibility: Mapped[str]
     derivatives: Mapped[str]
+    on_recall: Mapped[str] = mapped_column(server_default="move")
+    """Whether its aliases move when what they name is recalled."""
     base_model: Mapped[dict[str, Any] | None]
     description: Mapped[str | None]
     license: Mapped[str | None]
@@ -93,6 +97,7 @@ class Repository(Base):
         CheckConstraint("kind in ('adapter', 'model', 'stack')", name="kind"),
         CheckConstraint("visibility in ('public', 'private')", name="visibility"),
         CheckConstraint("derivatives in ('inherit', 'open')", name="derivatives"),
+        CheckConstraint("on_recall in ('move', 'keep')", name="on_recall"),
         Index("ix_repositories_updated", "updated_at", "id"),
     )
 
@@ -254,6 +259,7 @@ class Version(Base):
     __table_args__ = (
         UniqueConstraint("repository_id", "major", "minor", "patch"),
         CheckConstraint("state in ('published', 'recalled', 'deleted')", name="state"),
+        Index("ix_versions_base_digest", text("(base_model ->> 'digest')")),
     )
 
 
@@ -303,6 +309,8 @@ class AliasEvent(Base):
     version_id: Mapped[UUID | None] = mapped_column(ForeignKey("versions.id"))
     moved_by: Mapped[UUID] = mapped_column(ForeignKey("namespaces.id"))
     moved_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    by_recall: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Not what anybody wanted it to name, but what was left."""
     __table_args__ = (Index("ix_alias_events_history", "repository_id", "key", "id"),)
 
 

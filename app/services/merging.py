@@ -9,9 +9,10 @@ from app.domain.caller import Caller
 from app.domain.merge import Merge, MergeState, Progress
 from app.domain.plan import Plan
 from app.domain.recipe import Recipe
+from app.domain.repository import Repository
 from app.domain.version import File, Version
 from app.errors import NotFinished, NotFound, ResultEvicted
-from app.lineage import audit, idempotency, merges, queue, versions
+from app.lineage import audit, idempotency, merges, queue, recalls, versions
 from app.lineage.engine import Connection, Database
 from app.lineage.queue import TaskName
 from app.objects.store import ObjectStore
@@ -70,34 +71,46 @@ class Merging:
         with self.database.begin() as tx:
             if (made := idempotency.made(tx, caller)) is not None:
                 return self._view(tx, caller, self._own(tx, caller, UUID(made)))
-            planned = self.planning.plan(tx, caller, recipe)
-            execution, state, is_new = merges.find_or_insert_execution(tx, uuid4(), planned.digest, planned.plan)
-            is_done = state is MergeState.SUCCEEDED
-            merges.insert_request(
-                tx,
-                id,
-                execution,
-                caller.user,
-                recipe,
-                planned.plan,
-                inputs=planned.inputs,
-                # that somebody else asked before is nobody's business
-                is_cached=is_done and merges.is_known_to(tx, execution, caller),
-                target=None if planned.target is None else planned.target.id,
-                target_version=None if recipe.publish is None else recipe.publish.version,
-            )
-            if planned.published_before is not None:
-                merges.record_publication(tx, id, planned.published_before)
-            if is_new:
-                queue.defer(tx, TaskName.EXECUTE_MERGE, execution=str(execution))
-            elif is_done:
-                results.publish_waiting(tx, self.publishing, execution, id)
-            target = None if planned.target is None else planned.target.namespace_id
-            audit.record(
-                tx, caller, "merge.requested", str(id), namespace=target or caller.user, recipe_digest=planned.digest
-            )
+            view = self.request(tx, caller, id, recipe)
             idempotency.note(tx, caller, str(id))
-            return self._view(tx, caller, self._own(tx, caller, id))
+            return view
+
+    def request(
+        self, tx: Connection, caller: Caller, id: UUID, recipe: Recipe, stack: Repository | None = None
+    ) -> MergeView:
+        """As `submit`, in the caller's transaction; `stack`: the recipe is a lock of it, and the result a version of it.
+
+        Raises: as `plan`.
+        """
+        # what is recalled from here on is cancelled, and what was recalled before is seen
+        recalls.hold_lineage(tx)
+        planned = self.planning.plan(tx, caller, recipe, stack)
+        execution, state, is_new = merges.find_or_insert_execution(tx, uuid4(), planned.digest, planned.plan)
+        is_done = state is MergeState.SUCCEEDED
+        merges.insert_request(
+            tx,
+            id,
+            execution,
+            caller.user,
+            recipe,
+            planned.plan,
+            inputs=planned.inputs,
+            # that somebody else asked before is nobody's business
+            is_cached=is_done and merges.is_known_to(tx, execution, caller),
+            target=None if planned.target is None else planned.target.id,
+            target_version=None if recipe.publish is None else recipe.publish.version,
+        )
+        if planned.published_before is not None:
+            merges.record_publication(tx, id, planned.published_before)
+        if is_new:
+            queue.defer(tx, TaskName.EXECUTE_MERGE, execution=str(execution))
+        elif is_done:
+            results.publish_waiting(tx, self.publishing, execution, id)
+        target = None if planned.target is None else planned.target.namespace_id
+        audit.record(
+            tx, caller, "merge.requested", str(id), namespace=target or caller.user, recipe_digest=planned.digest
+        )
+        return self._view(tx, caller, self._own(tx, caller, id))
 
     def _own(self, tx: Connection, caller: Caller, id: UUID) -> Merge:
         found = merges.find(tx, id, caller)

@@ -68,8 +68,10 @@ class Planning:
         self.limits = limits
         self.device_class = device_class
 
-    def plan(self, tx: Connection, caller: Caller, recipe: Recipe) -> Planned:
+    def plan(self, tx: Connection, caller: Caller, recipe: Recipe, stack: Repository | None = None) -> Planned:
         """Resolved with the caller's rights, by the rules of lineage, costed, and named by its digest.
+
+        `stack`: where the result goes, of a recipe that is a lock of it.
 
         Raises: NotFound and Deleted with a pointer, every RefusedPlan, Forbidden, ScopeMissing, VersionExists.
         """
@@ -78,7 +80,7 @@ class Planning:
             for index, layer in enumerate(recipe.layers)
         ]
         pins = self._pins(tx, caller, recipe)
-        target = self._target(tx, caller, recipe)
+        target = stack or self._target(tx, caller, recipe)
         roots = [*(layer.version for layer in layers), *(pin.version for pin in pins)]
         catalogue = graph.catalogue(tx, roots, caller)
         aliases = repositories.base_model_aliases(tx)

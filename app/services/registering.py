@@ -11,7 +11,7 @@ from app.domain.caller import Caller
 from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, check_name, key_of
 from app.domain.repository import Derivatives, Namespace, Repository, Visibility
-from app.errors import Forbidden, NameExists, NameTaken, NotFound, UnsupportedFeature
+from app.errors import Forbidden, NameExists, NameTaken, NotFound
 from app.lineage import accounts, audit, commits, idempotency, repositories
 from app.lineage.codec import dump_base
 from app.lineage.engine import Connection, Database
@@ -53,66 +53,66 @@ class Registering:
 
         Raises: InvalidName, NotFound (namespace), Forbidden, NameExists, NameTaken.
         """
-        if new.kind is Kind.STACK:
-            raise UnsupportedFeature("a repository of kind stack")
         with self.database.begin() as tx:
             if idempotency.made(tx, caller) is not None:
                 return finding.repository(tx, new.name, caller)
-            namespace = accounts.find_namespace(tx, new.name.namespace)
-            if namespace is None:
-                raise NotFound(new.name.namespace, "/namespace")
-            if not caller.may_write(namespace.id):
-                raise self._refusal(tx, caller, new.name, namespace.name)
-            if not accounts.lock_namespace(tx, namespace.id):
-                raise NotFound(new.name.namespace, "/namespace")
-            values = {
-                "kind": new.kind.value,
-                "visibility": (new.visibility or self.default_visibility).value,
-                "derivatives": (new.derivatives or Derivatives.INHERIT).value,
-                "base_model": dump_base(new.base_model),
-                "description": new.description,
-                "license": new.license,
-                "tags": list(new.tags),
-                "created_by": caller.user,
-            }
-            id = uuid4()
-            holder = repositories.occupant(tx, namespace.id, new.name.name)
-            if holder is None:
-                if not repositories.insert_repository(tx, id, namespace.id, check_name(new.name.name), values):
-                    raise NameExists(str(new.name))
-                commits.begin(tx, id, caller.user, caller.name or "")
-                idempotency.note(tx, caller, str(id))
-                audit.record(
-                    tx, caller, "repository.created", str(new.name), namespace=namespace.id, repository=str(id)
-                )
-                return repositories.get(tx, id)
-            id, is_deleted = holder
-            if not is_deleted:
+            return self.make(tx, caller, new)
+
+    def make(self, tx: Connection, caller: Caller, new: NewRepository) -> Repository:
+        """As `create`, in the caller's transaction."""
+        namespace = accounts.find_namespace(tx, new.name.namespace)
+        if namespace is None:
+            raise NotFound(new.name.namespace, "/namespace")
+        if not caller.may_write(namespace.id):
+            raise self._refusal(tx, caller, new.name, namespace.name)
+        if not accounts.lock_namespace(tx, namespace.id):
+            raise NotFound(new.name.namespace, "/namespace")
+        values = {
+            "kind": new.kind.value,
+            "visibility": (new.visibility or self.default_visibility).value,
+            "derivatives": (new.derivatives or Derivatives.INHERIT).value,
+            "base_model": dump_base(new.base_model),
+            "description": new.description,
+            "license": new.license,
+            "tags": list(new.tags),
+            "created_by": caller.user,
+        }
+        id = uuid4()
+        holder = repositories.occupant(tx, namespace.id, new.name.name)
+        if holder is None:
+            if not repositories.insert_repository(tx, id, namespace.id, check_name(new.name.name), values):
                 raise NameExists(str(new.name))
-            if not caller.may_own(namespace.id):
-                raise NameTaken(str(new.name))
-            if repositories.get(tx, id).kind is not new.kind:
-                raise NameExists(str(new.name))
-            # a default must not open what was private when it was deleted
-            kept = {"kind", "created_by"} | {
-                field for field in ("visibility", "derivatives") if getattr(new, field) is None
-            }
-            values = {field: value for field, value in values.items() if field not in kept}
-            repositories.change(tx, id, {**values, "deleted_at": None})
+            commits.begin(tx, id, caller.user, caller.name or "")
             idempotency.note(tx, caller, str(id))
-            opened = repositories.get(tx, id)
-            audit.record(
-                tx,
-                caller,
-                "repository.reopened",
-                opened.full_name,
-                namespace=namespace.id,
-                repository=str(id),
-                fields=sorted(values),
-                visibility=opened.visibility.value,
-                derivatives=opened.derivatives.value,
-            )
-            return opened
+            audit.record(tx, caller, "repository.created", str(new.name), namespace=namespace.id, repository=str(id))
+            return repositories.get(tx, id)
+        id, is_deleted = holder
+        if not is_deleted:
+            raise NameExists(str(new.name))
+        if not caller.may_own(namespace.id):
+            raise NameTaken(str(new.name))
+        if repositories.get(tx, id).kind is not new.kind:
+            raise NameExists(str(new.name))
+        # a default must not open what was private when it was deleted
+        kept = {"kind", "created_by"} | {
+            field for field in ("visibility", "derivatives") if getattr(new, field) is None
+        }
+        values = {field: value for field, value in values.items() if field not in kept}
+        repositories.change(tx, id, {**values, "deleted_at": None})
+        idempotency.note(tx, caller, str(id))
+        opened = repositories.get(tx, id)
+        audit.record(
+            tx,
+            caller,
+            "repository.reopened",
+            opened.full_name,
+            namespace=namespace.id,
+            repository=str(id),
+            fields=sorted(values),
+            visibility=opened.visibility.value,
+            derivatives=opened.derivatives.value,
+        )
+        return opened
 
     def _refusal(self, tx: Connection, caller: Caller, name: RepositoryName, namespace: str) -> Forbidden | NameTaken:
         """To those who could read a deleted repository its name is taken; everybody else only lacks the right."""
