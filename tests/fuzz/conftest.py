@@ -1,0 +1,19 @@
+"""A registry to attack; how long and with which seed is the caller's affair: `make fuzz` is ten times as long, with a fresh one."""
+
+import os
+
+import pytest
+
+from tests.api.conftest import Registry
+from tests.api.conftest import open_registry as open_registry
+from tests.api.conftest import registry as registry
+from tests.api.conftest import settings as settings
+from tests.fuzz.world import World
+
+seed = int(os.environ.get("FUZZ_SEED", "20261121"))
+scale = int(os.environ.get("FUZZ_SCALE", "1"))
+
+
+@pytest.fixture
+def world(registry: Registry) -> World:
+    return World.build(registry)
