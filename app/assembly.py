@@ -14,18 +14,23 @@ from app.objects.store import ObjectStore, S3Options, open_store
 from app.services.accounts import Accounts
 from app.services.aliasing import Aliasing
 from app.services.auditing import Auditing
+from app.services.branching import Branching
 from app.services.browsing import Browsing
 from app.services.collecting import Collecting, Terms
+from app.services.committing import Committing
 from app.services.executing import Executing
 from app.services.form_publishing import FormPublishing
+from app.services.following import Following
 from app.services.holding import Holding
 from app.services.limiting import Limiting
 from app.services.merging import Merging
 from app.services.planning import Planning
 from app.services.publishing import Publishing
 from app.services.reading import Reading
+from app.services.recalling import Recalling
 from app.services.registering import Registering
 from app.services.repeating import Repeating
+from app.services.stacking import Stacking
 from app.services.tracing import Tracing
 from app.services.uploading import Limits, Uploading
 from app.settings import Settings
@@ -82,10 +87,15 @@ class Services:
     form_publishing: FormPublishing
     reading: Reading
     browsing: Browsing
+    committing: Committing
+    branching: Branching
     aliasing: Aliasing
     tracing: Tracing
     merging: Merging
     executing: Executing
+    stacking: Stacking
+    following: Following
+    recalling: Recalling
     collecting: Collecting
     auditing: Auditing
     repeating: Repeating
@@ -105,9 +115,7 @@ class Services:
         upload_lease = timedelta(seconds=settings.upload_lease_seconds)
         holding = Holding(database, lease=upload_lease, namespace_bytes=settings.max_namespace_bytes)
         publishing = Publishing(database, store, holding, max_files=settings.max_files)
-        registering = Registering(
-            database, holding, default_visibility=Visibility(settings.default_visibility.value)
-        )
+        registering = Registering(database, holding, default_visibility=Visibility(settings.default_visibility.value))
         planning = Planning(
             PlanLimits(
                 members=settings.max_plan_members,
@@ -116,6 +124,8 @@ class Services:
             ),
             device_class=settings.device.partition(":")[0],
         )
+        merging = Merging(database, store, publishing, planning)
+        stacking = Stacking(database, registering, merging)
         return cls(
             http=HttpLimits(
                 public_url=settings.public_url,
@@ -147,10 +157,15 @@ class Services:
             form_publishing=FormPublishing(database, store, holding, publishing),
             reading=Reading(database, store, address_seconds=settings.download_url_seconds),
             browsing=Browsing(database, registering),
+            committing=Committing(database, store, holding, publishing),
+            branching=Branching(database, Aliasing(database)),
             aliasing=Aliasing(database),
             tracing=Tracing(database),
-            merging=Merging(database, store, publishing, planning),
+            merging=merging,
             executing=Executing(database, store, publishing, holding),
+            stacking=stacking,
+            following=Following(database, stacking),
+            recalling=Recalling(database),
             collecting=Collecting(
                 database,
                 store,

@@ -7,6 +7,7 @@ from typing import Self
 from app.errors import InvalidName
 
 longest_name = 96
+longest_branch = 200
 allowed_name = re.compile(r"[A-Za-z0-9._-]+")
 hex_id = re.compile(r"[0-9a-fA-F]{7,}")
 version_like = re.compile(r"v?\d+(\.\d+)*", re.IGNORECASE)
@@ -59,6 +60,22 @@ def check_alias(alias: str) -> str:
     if alias.lower() in {"main", "refs"}:
         raise InvalidName(alias, "is a ref of every repository")
     return alias
+
+
+def check_branch(branch: str) -> str:
+    """The name of a branch: parts that are names, and that look like no version and no commit.
+
+    Raises: InvalidName.
+    """
+    for part in branch.split("/"):
+        check_name(part)
+    if version_like.fullmatch(branch):
+        raise InvalidName(branch, "looks like a version")
+    if hex_id.fullmatch(branch):
+        raise InvalidName(branch, "looks like a commit id")
+    if branch.lower().startswith("refs/") or len(branch) > longest_branch:
+        raise InvalidName(branch, f"at most {longest_branch} characters, and not below refs/")
+    return branch
 
 
 def key_of(name: str) -> str:

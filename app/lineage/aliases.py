@@ -44,12 +44,20 @@ def point(tx: Connection, repository: UUID, name: str, version: UUID, by: UUID) 
     tx.execute(insert(t.AliasEvent).values(repository_id=repository, key=key_of(name), version_id=version, moved_by=by))
 
 
-def remove(tx: Connection, repository: UUID, name: str, by: UUID) -> bool:
+def remove(tx: Connection, repository: UUID, name: str, by: UUID) -> UUID | None:
+    """Returns: the version that it named; None if there was no such alias."""
     statement = delete(t.Alias).where(t.Alias.repository_id == repository, t.Alias.key == key_of(name))
-    if tx.execute(statement).rowcount == 0:
-        return False
+    left = tx.execute(statement.returning(t.Alias.version_id)).scalar()
+    if left is None:
+        return None
     tx.execute(insert(t.AliasEvent).values(repository_id=repository, key=key_of(name), version_id=None, moved_by=by))
-    return True
+    return left
+
+
+def target(tx: Connection, repository: UUID, name: str) -> UUID | None:
+    """The version that an alias names."""
+    statement = select(t.Alias.version_id).where(t.Alias.repository_id == repository, t.Alias.key == key_of(name))
+    return tx.execute(statement).scalar()
 
 
 def list_aliases(tx: Connection, repository: UUID, caller: Caller, after: str | None, limit: int) -> list[AliasRecord]:
@@ -75,7 +83,7 @@ def list_aliases(tx: Connection, repository: UUID, caller: Caller, after: str | 
 def history(
     tx: Connection, repository: UUID, name: str, caller: Caller, before: int | None, limit: int
 ) -> list[tuple[int, AliasRecord]]:
-    """Every move of an alias that the caller may see, newest first, with the event's id.
+    """Every move of an alias that the caller may see, newest first, each with its place among them, counted from the oldest.
 
     A move is seen by whoever may read the version that it led to, a removal by whoever may read the one that it left.
     """
@@ -90,21 +98,23 @@ def history(
         .scalar_subquery()
     )
     removed = a.version_id.is_(None).label("removed")
-    statement = (
-        select(a.id, v.major, v.minor, v.patch, v.digest, removed, n.name.label("moved_by"), a.moved_at)
+    # not the event's own number: it would tell how much is moved in this registry
+    place = func.row_number().over(order_by=a.id).label("place")
+    seen = (
+        select(place, v.major, v.minor, v.patch, v.digest, removed, n.name.label("moved_by"), a.moved_at)
         .select_from(a)
         .join(v, v.id == func.coalesce(a.version_id, left))
         .join(r, r.id == a.repository_id)
         .join(n, n.id == a.moved_by)
         .where(a.repository_id == repository, a.key == key_of(name), can_read_version(caller))
-        .order_by(a.id.desc())
-        .limit(limit)
+        .subquery()
     )
+    statement = select(seen).order_by(seen.c.place.desc()).limit(limit)
     if before is not None:
-        statement = statement.where(a.id < before)
+        statement = statement.where(seen.c.place < before)
     return [
         (
-            row.id,
+            row.place,
             AliasRecord(
                 name,
                 None if row.removed else VersionNumber(row.major, row.minor, row.patch),

@@ -1,6 +1,6 @@
 """Blobs, receipts and unfinished uploads."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -91,6 +91,13 @@ def get(tx: Connection, digest: str) -> BlobRecord:
     b = t.Blob
     row = tx.execute(select(b.digest, b.size_bytes, b.inspection).where(b.digest == digest)).one()
     return BlobRecord(row.digest, row.size_bytes, row.inspection)
+
+
+def get_many(tx: Connection, digests: Collection[str]) -> dict[str, BlobRecord]:
+    """As `get`, of several, by digest."""
+    b = t.Blob
+    statement = select(b.digest, b.size_bytes, b.inspection).where(b.digest.in_(list(digests)))
+    return {row.digest: BlobRecord(row.digest, row.size_bytes, row.inspection) for row in tx.execute(statement)}
 
 
 def upload_selection() -> Any:

@@ -1,0 +1,365 @@
+"""Committing: files added, linked, copied and removed in one step; on `main`, valid weights become a version.
+
+One history: what is published over REST is a commit on the same line, and what is committed here is a version like any other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from app.domain.caller import Caller
+from app.domain.commit import Commit
+from app.domain.digest import Digest
+from app.domain.lineage import Edge, Kind, Relation
+from app.domain.names import RepositoryName
+from app.domain.number import VersionNumber
+from app.domain.paths import check_path
+from app.domain.repository import Repository
+from app.errors import (
+    EntryNotFound,
+    HeadMoved,
+    MissingFile,
+    RevisionNotFound,
+    SizeMismatch,
+    UnknownBlob,
+    UnsupportedFeature,
+)
+from app.formats.inspection import Inspection
+from app.lineage import audit, blobs, commits, repositories, versions
+from app.lineage.engine import Connection, Database
+from app.objects.store import ObjectStore
+from app.services import finding, revisions
+from app.services.card_lineage import CardLineage
+from app.services.cards import tags_of
+from app.services.content import (
+    Content,
+    Source,
+    adapter_config,
+    adapter_weights,
+    card_of,
+    model_config,
+    pickled_adapter,
+    read_content,
+    stored,
+)
+from app.services.holding import Holding
+from app.services.publishing import Draft, NewVersion, Publishing
+
+longest_message = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A file whose bytes came with the commit."""
+
+    path: str
+    digest: Digest
+    inspection: Inspection
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A file whose bytes are here: uploaded by the caller, or held by what they may read."""
+
+    path: str
+    digest: Digest
+    size_bytes: int | None
+    """As it was said, if it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    path: str
+    source: str
+    revision: str | None
+    """None: the branch that is committed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    path: str
+    is_folder: bool
+
+
+Operation = Added | Linked | Copied | Removed
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommit:
+    message: str
+    operations: Sequence[Operation]
+    parent: str | None = None
+    """The commit that the branch is expected to be at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    repository: str
+    commit: str
+    number: VersionNumber | None
+    warnings: tuple[str, ...] = ()
+
+
+class Committing:
+    def __init__(self, database: Database, store: ObjectStore, holding: Holding, publishing: Publishing) -> None:
+        self.database = database
+        self.store = store
+        self.holding = holding
+        self.publishing = publishing
+        self.lineage = CardLineage(publishing)
+
+    def commit(self, caller: Caller, name: RepositoryName, branch: str, new: NewCommit) -> Committed:
+        """All of it or nothing: of what is refused no byte stays. A commit that changes nothing is the head itself.
+
+        Raises: NotFound, Deleted, Forbidden, RevisionNotFound, EntryNotFound, UnknownBlob, HeadMoved, InvalidPath, TooManyFiles,
+        QuotaExceeded, and as `Publishing.write` where the files become a version.
+        """
+        added = {entry.digest: entry for entry in new.operations if isinstance(entry, Added)}
+        # in one order for everybody who writes the same rows
+        added = dict(sorted(added.items()))
+        sizes: dict[str, int] = {digest: entry.inspection.size_bytes for digest, entry in added.items()}
+        with self.database.read() as tx:
+            namespace = finding.writable(tx, name, caller).namespace_id
+        holder: UUID | None = None
+        with ExitStack() as stack:
+            for is_trial in (True, False):
+                with self.database.begin() as tx, tx.begin_nested() as savepoint:
+                    if holder is not None:
+                        self.holding.release(tx, holder, sizes)
+                    for digest, entry in added.items():
+                        blobs.record(tx, digest, entry.inspection.size_bytes, entry.inspection.as_json())
+                    done = self._commit(tx, caller, name, branch, new, added)
+                    if is_trial and added:
+                        savepoint.rollback()
+                if not added:
+                    # every byte is here: there is nothing to place
+                    return done
+                if is_trial:
+                    holder = stack.enter_context(self.holding.held(sizes, namespace))
+                    for entry in added.values():
+                        self._place(entry)
+            return done
+
+    def _place(self, entry: Added) -> None:
+        with self.store.stage() as staged:
+            staged.write(entry.read())
+            staged.place()
+
+    def _commit(
+        self,
+        tx: Connection,
+        caller: Caller,
+        name: RepositoryName,
+        branch: str,
+        new: NewCommit,
+        added: Mapping[Digest, Added],
+    ) -> Committed:
+        repository = finding.locked(tx, finding.writable(tx, name, caller), caller)
+        if repository.kind is Kind.STACK:
+            raise UnsupportedFeature("committing to a stack, whose files its merges make")
+        head = self._head(tx, repository, branch, caller)
+        if new.parent is not None and not head.id.startswith(new.parent):
+            raise HeadMoved(branch, new.parent, head.id)
+        before = {file.path: file.digest for file in commits.files_of(tx, head.tree)}
+        after = self._changed(tx, caller, name, head, before, new.operations)
+        if after == before:
+            return Committed(repository.full_name, head.id, head.number)
+        self.publishing.check_files(list(after))
+        sources = self._sources(tx, after, added)
+        if branch != commits.main:
+            return self._write(tx, caller, repository, branch, head, after, sources, new.message)
+        repository = self._of_kind(tx, repository, after)
+        try:
+            content = read_content(repository.kind, sources)
+        except MissingFile as error:
+            done = self._write(tx, caller, repository, branch, head, after, sources, new.message)
+            has_some = any(path.endswith(".safetensors") for path in after)
+            return replace(done, warnings=(f"no version was made: {error.detail}",) if has_some else ())
+        return self._publish(tx, caller, repository, head, after, content, new.message)
+
+    def _head(self, tx: Connection, repository: Repository, branch: str, caller: Caller) -> Commit:
+        """Where a branch is. Raises: RevisionNotFound, also where the caller may not read what stands there."""
+        id = commits.head(tx, repository.id, branch.removeprefix("refs/heads/"))
+        head = None if id is None else commits.newest_readable(tx, repository.id, id, caller)
+        if head is None:
+            raise RevisionNotFound(repository.full_name, branch)
+        return head
+
+    def _changed(
+        self,
+        tx: Connection,
+        caller: Caller,
+        name: RepositoryName,
+        head: Commit,
+        before: Mapping[str, Digest],
+        operations: Sequence[Operation],
+    ) -> dict[str, Digest]:
+        """The files after all operations, in their order."""
+        linked = {entry.digest for entry in operations if isinstance(entry, Linked)} - set(before.values())
+        known = blobs.nameable(tx, caller, linked)
+        after = dict(before)
+        for entry in operations:
+            if isinstance(entry, Added):
+                after[check_path(entry.path)] = entry.digest
+            elif isinstance(entry, Linked):
+                if entry.digest not in known and entry.digest not in before.values():
+                    raise UnknownBlob(entry.digest, "")
+                size_bytes = known[entry.digest].size_bytes if entry.digest in known else None
+                if entry.size_bytes is not None and size_bytes is not None and entry.size_bytes != size_bytes:
+                    raise SizeMismatch(entry.size_bytes, size_bytes)
+                after[check_path(entry.path)] = entry.digest
+            elif isinstance(entry, Copied):
+                self._copy(tx, caller, name, head, entry, after)
+            else:
+                remove(entry, head, after)
+        return after
+
+    def _copy(
+        self,
+        tx: Connection,
+        caller: Caller,
+        name: RepositoryName,
+        head: Commit,
+        entry: Copied,
+        after: dict[str, Digest],
+    ) -> None:
+        _, commit = (None, head) if entry.revision is None else revisions.commit_at(tx, name, entry.revision, caller)
+        digests = {file.path: file.digest for file in commits.files_of(tx, commit.tree)}
+        if entry.source not in digests:
+            raise EntryNotFound(entry.source, commit.id)
+        after[check_path(entry.path)] = digests[entry.source]
+
+    def _sources(self, tx: Connection, files: Mapping[str, Digest], added: Mapping[Digest, Added]) -> dict[str, Source]:
+        kept = blobs.get_many(tx, set(files.values()) - added.keys())
+        return {
+            path: Source(digest, added[digest].inspection, added[digest].read)
+            if digest in added
+            else stored(kept[digest], self.store)
+            for path, digest in files.items()
+        }
+
+    def _of_kind(self, tx: Connection, repository: Repository, files: Mapping[str, Digest]) -> Repository:
+        """The repository; one that never had a version takes the kind of its first weights, of which its maker said nothing."""
+        is_adapter = bool({adapter_weights, adapter_config, pickled_adapter} & files.keys())
+        has_model = model_config in files and any(path.endswith(".safetensors") for path in files)
+        kind = Kind.ADAPTER if is_adapter else Kind.MODEL if has_model else repository.kind
+        if kind is repository.kind or versions.newest(tx, repository.id) is not None:
+            return repository
+        repositories.change(tx, repository.id, {"kind": kind.value})
+        return repositories.get(tx, repository.id)
+
+    def _write(
+        self,
+        tx: Connection,
+        caller: Caller,
+        repository: Repository,
+        branch: str,
+        head: Commit,
+        files: Mapping[str, Digest],
+        sources: Mapping[str, Source],
+        message: str,
+    ) -> Committed:
+        """A commit that is no version."""
+        card = card_of(sources)
+        id = commits.commit(
+            tx,
+            commits.NewCommit(
+                repository=repository.id,
+                tree=commits.put_tree(tx, files),
+                parents=(head.id,),
+                author=caller.user,
+                author_name=caller.name or "",
+                message=message,
+                card=card,
+                tags=tags_of(repository.kind, card, is_version=False),
+                origin=commits.version_before(tx, head.id),
+            ),
+        )
+        commits.move_ref(tx, repository.id, id, branch.removeprefix("refs/heads/"))
+        self.holding.claim_room(tx, repository.namespace_id)
+        repositories.change(tx, repository.id, {})
+        audit.record(
+            tx, caller, "commit.made", f"{repository.full_name}@{branch}", namespace=repository.namespace_id, commit=id
+        )
+        return Committed(repository.full_name, id, None)
+
+    def _publish(
+        self,
+        tx: Connection,
+        caller: Caller,
+        repository: Repository,
+        head: Commit,
+        files: Mapping[str, Digest],
+        content: Content,
+        message: str,
+    ) -> Committed:
+        """A commit that is a version, with the lineage that its card claims."""
+        said, warnings = self.lineage.read(
+            tx, caller, repository, NewVersion(files, message=message), content.card, content.configured_base
+        )
+        draft = self.publishing.draft(tx, caller, repository, said, content)
+        draft, silent = self._with_inheritance(tx, caller, head, draft, said)
+        number = self._number(tx, repository, content.card.get("version"))
+        made = self.publishing.write(tx, caller, repository, number, draft)
+        return Committed(repository.full_name, made.commit, made.number, (*warnings, *silent))
+
+    def _with_inheritance(
+        self, tx: Connection, caller: Caller, head: Commit, draft: Draft, said: NewVersion
+    ) -> tuple[Draft, list[str]]:
+        """The draft with the parents of the version before it, where its weights are the same and its card says nothing.
+
+        What went into the same bytes stays said in any case: it decides who may read them.
+        """
+        id = commits.version_before(tx, head.id)
+        before = None if id is None else versions.get(tx, id, caller)
+        if before is None or id is None:
+            return draft, []
+        known = versions.edges_of(tx, id)
+        digests = {file.path: file.digest for file in before.files}
+        same = all(digests.get(path) == digest for path, digest in draft.content.weights.items())
+        same = same and draft.content.config in digests.values()
+        says_nothing = said.builds_on is None and said.initialized_from is None
+        stood_on = [edge for edge in known if edge.relation in {Relation.BUILDS_ON, Relation.INITIALIZED_FROM}]
+        if not same:
+            names = [parent.reference for parent in before.parents if parent.relation is Relation.BUILDS_ON]
+            silent = (
+                f"{before.reference} builds on {', '.join(names)}; the card says nothing of what this one builds on"
+            )
+            return draft, [silent] if says_nothing and names else []
+        edges: list[Edge] = list(draft.edges)
+        if says_nothing:
+            edges = [*stood_on, *edges]
+        made_of = {(edge.parent, edge.relation) for edge in edges}
+        edges += [
+            edge
+            for edge in known
+            if edge.relation in {Relation.MERGED_FROM, Relation.EXTRACTED_FROM}
+            and (edge.parent, edge.relation) not in made_of
+        ]
+        is_exact_linear = before.is_exact_linear and set(edges) == set(known)
+        return replace(
+            draft,
+            edges=tuple(edges),
+            is_exact_linear=is_exact_linear,
+            base_model=draft.base_model or before.base_model,
+        ), []
+
+    def _number(self, tx: Connection, repository: Repository, said: object) -> VersionNumber | None:
+        """The number that the card asks for, if it is one and free; None: the next one."""
+        if not isinstance(said, str) or not VersionNumber.looks_like(said):
+            return None
+        number = VersionNumber.parse(said)
+        return None if versions.is_taken(tx, repository.id, number) else number
+
+
+def remove(entry: Removed, head: Commit, files: dict[str, Digest]) -> None:
+    """Raises: EntryNotFound."""
+    path = entry.path.strip("/")
+    below = [found for found in files if found.startswith(f"{path}/")] if entry.is_folder else []
+    gone = below or ([path] if path in files else [])
+    if not gone:
+        raise EntryNotFound(entry.path, head.id)
+    for found in gone:
+        del files[found]
