@@ -19,8 +19,8 @@ from app.services.browsing import Browsing
 from app.services.collecting import Collecting, Terms
 from app.services.committing import Committing
 from app.services.executing import Executing
-from app.services.form_publishing import FormPublishing
 from app.services.following import Following
+from app.services.form_publishing import FormPublishing
 from app.services.holding import Holding
 from app.services.limiting import Limiting
 from app.services.merging import Merging
@@ -32,10 +32,14 @@ from app.services.registering import Registering
 from app.services.repeating import Repeating
 from app.services.stacking import Stacking
 from app.services.tracing import Tracing
+from app.services.transferring import Transferring
 from app.services.uploading import Limits, Uploading
+from app.services.xet import Xet
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+seconds_per_day = 24 * 3600
 
 
 def store_of(settings: Settings) -> ObjectStore:
@@ -89,6 +93,8 @@ class Services:
     browsing: Browsing
     committing: Committing
     branching: Branching
+    transferring: Transferring
+    xet: Xet
     aliasing: Aliasing
     tracing: Tracing
     merging: Merging
@@ -115,6 +121,17 @@ class Services:
         upload_lease = timedelta(seconds=settings.upload_lease_seconds)
         holding = Holding(database, lease=upload_lease, namespace_bytes=settings.max_namespace_bytes)
         publishing = Publishing(database, store, holding, max_files=settings.max_files)
+        uploading = Uploading(
+            database,
+            store,
+            Limits(
+                upload_bytes=settings.max_upload_bytes,
+                part_bytes=settings.upload_part_bytes,
+                upload_lease=upload_lease,
+                receipt_lease=timedelta(seconds=settings.receipt_seconds),
+            ),
+            holding,
+        )
         registering = Registering(database, holding, default_visibility=Visibility(settings.default_visibility.value))
         planning = Planning(
             PlanLimits(
@@ -142,23 +159,17 @@ class Services:
             accounts=Accounts(database, anonymous_read=settings.anonymous_read),
             registering=registering,
             limiting=Limiting(settings.requests_per_minute),
-            uploading=Uploading(
-                database,
-                store,
-                Limits(
-                    upload_bytes=settings.max_upload_bytes,
-                    part_bytes=settings.upload_part_bytes,
-                    upload_lease=upload_lease,
-                    receipt_lease=timedelta(seconds=settings.receipt_seconds),
-                ),
-                holding,
-            ),
+            uploading=uploading,
             publishing=publishing,
             form_publishing=FormPublishing(database, store, holding, publishing),
             reading=Reading(database, store, address_seconds=settings.download_url_seconds),
             browsing=Browsing(database, registering),
             committing=Committing(database, store, holding, publishing),
             branching=Branching(database, Aliasing(database)),
+            transferring=Transferring(database, uploading),
+            xet=Xet(
+                database, store, holding, uploading, generation_seconds=settings.xet_generation_days * seconds_per_day
+            ),
             aliasing=Aliasing(database),
             tracing=Tracing(database),
             merging=merging,
@@ -174,6 +185,7 @@ class Services:
                     answers_kept=timedelta(seconds=settings.idempotency_seconds),
                     grace=timedelta(seconds=settings.collection_grace_seconds),
                     cache_bytes=settings.merge_cache_bytes,
+                    xet_generation=timedelta(days=settings.xet_generation_days),
                 ),
             ),
             auditing=Auditing(database),

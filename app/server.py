@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import accounts, audit, health, merges, problems, repositories, uploads, versions
+from app.api import accounts, audit, health, merges, problems, recalls, repositories, stacks, uploads, versions
 from app.api.document import DescribedApp, root
 from app.api.route import plain_url
+from app.api.straight import Straight, reads_below
 from app.assembly import HttpLimits, Services
 from app.hub import face as hub
 from app.services.limiting import Allowance, window_seconds
@@ -57,12 +58,15 @@ def create_app(services: Services) -> DescribedApp:
         versions.streams,
         merges.router,
         merges.streams,
+        stacks.router,
+        recalls.router,
     ):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
     for face in hub.routers:
         app.include_router(face)
+    app.add_middleware(Straight, routes=reads_below(versions.reads, "/api/v1"))
     app.add_middleware(Observed, http=services.http)
     return app
 

@@ -1,5 +1,6 @@
 """Recipes, plans and merges as JSON."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -178,9 +179,13 @@ class PlanBody(Answer):
         return cls(
             base_model=BaseModelBody.of(plan.base_model),
             base=None if plan.base is None else mask.name(plan.base.version),
-            trunk=[member_json(member, mask) | {"because": because(member, plan, mask)} for member in plan.trunk],
+            trunk=[
+                member_json(member, mask) | {"because": because(member, plan.branches, mask)} for member in plan.trunk
+            ],
             branches=[member_json(member, mask) for member in plan.branches],
-            covered=[member_json(member, mask) | {"because": because(member, plan, mask)} for member in plan.covered],
+            covered=[
+                member_json(member, mask) | {"because": because(member, plan.branches, mask)} for member in plan.covered
+            ],
             substitutions=[
                 {
                     "from": mask.name(entry.replaced),
@@ -219,9 +224,9 @@ def member_json(member: Member, mask: Mask) -> dict[str, Any]:
     }
 
 
-def because(member: Member, plan: Plan, mask: Mask) -> list[str]:
+def because(member: Member, branches: Iterable[Member], mask: Mask) -> list[str]:
     """The version digests of the branches that need a trunk member; of a hidden branch its number."""
-    by_digest = {branch.digest: branch.version for branch in plan.branches}
+    by_digest = {branch.digest: branch.version for branch in branches}
     return [
         digest if by_digest[digest] in mask.readable else mask.name(by_digest[digest])["id"]
         for digest in member.because

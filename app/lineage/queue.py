@@ -31,7 +31,7 @@ class TaskName(StrEnum):
     DELIVER = "deliver"
 
 
-queue_of: Final = {name: QueueName.CHORES for name in TaskName} | {TaskName.EXECUTE_MERGE: QueueName.MERGE}
+queue_of: Final = dict.fromkeys(TaskName, QueueName.CHORES) | {TaskName.EXECUTE_MERGE: QueueName.MERGE}
 
 again = RetryStrategy(max_attempts=20, wait=1, linear_wait=2, retry_exceptions=(JobAborted, Unavailable))
 """For tasks: run again what was handed back by a stopping worker, or met a database or store that did not answer."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, exists, func, select, text, tuple_, update
+from sqlalchemy import Connection, Row, exists, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -24,7 +24,8 @@ from app.lineage.access import can_read_version
 hold = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('lineage', 0))")
 freeze = text("SELECT pg_advisory_xact_lock(hashtextextended('lineage', 0))")
 
-reached = """
+mark_reached = text(
+    """
     WITH RECURSIVE reached(id) AS (
         SELECT CAST(:version AS uuid)
         UNION
@@ -38,11 +39,10 @@ reached = """
             WHERE base.id = reached.id
         ) AS step
     )
-"""
-"""Everything that holds a version, stands on it, continues it, or was trained on it as its base."""
-mark_reached = text(
-    reached + "INSERT INTO recall_marks (recall_id, version_id) SELECT CAST(:recall AS uuid), id FROM reached"
+    INSERT INTO recall_marks (recall_id, version_id) SELECT CAST(:recall AS uuid), id FROM reached
+    """
 )
+"""Everything that holds a version, stands on it, continues it, or was trained on it as its base."""
 mark_new = text(
     """
     INSERT INTO recall_marks (recall_id, version_id)
@@ -215,8 +215,8 @@ def cancel_merges(tx: Connection, recall: UUID) -> None:
     )
 
 
-def move_aliases(tx: Connection, versions: Iterable[UUID], by: UUID) -> list[UUID]:
-    """Let the aliases in the repositories of these versions name what they ought to. Returns: the repositories with a move."""
+def move_aliases(tx: Connection, versions: Iterable[UUID], by: UUID) -> list[tuple[UUID, str, UUID]]:
+    """Let the aliases in the repositories of these versions name what they ought to. Returns: (repository, alias, version)."""
     a = t.Alias
     repositories = list(tx.execute(alias_repositories, {"versions": list(versions)}).scalars())
     for repository in repositories:
@@ -234,7 +234,7 @@ def move_aliases(tx: Connection, versions: Iterable[UUID], by: UUID) -> list[UUI
                 repository_id=move.repository_id, key=move.key, version_id=move.target, moved_by=by, by_recall=True
             )
         )
-    return list(dict.fromkeys(move.repository_id for move in moves))
+    return [(move.repository_id, move.name, move.target) for move in moves]
 
 
 # -- reading --
@@ -286,8 +286,9 @@ def recall_of(row: Row[Any]) -> Recall:
 
 
 def find(tx: Connection, id: UUID, caller: Caller) -> Recall | None:
-    """A recall whose version the caller may read."""
-    row = tx.execute(selection().where(e.Recall.id == id, can_read_version(caller))).first()
+    """A recall of a version that the caller may read, or that stands in a namespace of theirs."""
+    is_own = t.Repository.namespace_id.in_(list(caller.roles))
+    row = tx.execute(selection().where(e.Recall.id == id, or_(can_read_version(caller), is_own))).first()
     return None if row is None else recall_of(row)
 
 

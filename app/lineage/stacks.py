@@ -1,6 +1,6 @@
 """Stacks, their locks and proposals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -260,7 +260,7 @@ def list_proposals(
     return _proposals(tx, stack, *conditions, limit=limit)
 
 
-def _proposals(tx: Connection, stack: UUID, *conditions: Any, limit: int = 1) -> Sequence[Proposal]:
+def _proposals(tx: Connection, stack: UUID, *conditions: Any, limit: int = 1) -> list[Proposal]:
     p = t.Proposal
     statement = (
         select(p.number, p.digest, p.outcome, p.because, p.state, p.created_at, p.decided_at, p.lock_number)

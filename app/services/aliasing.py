@@ -1,11 +1,12 @@
 """Aliases: names of versions that move, and remember."""
 
 from app.domain.caller import Caller
+from app.domain.event import EventType
 from app.domain.names import RepositoryName, check_alias
 from app.domain.reference import Selector
 from app.domain.version import Version
 from app.errors import NotFound
-from app.lineage import aliases, audit
+from app.lineage import aliases, audit, events
 from app.lineage.aliases import AliasRecord
 from app.lineage.engine import Database
 from app.services import finding
@@ -33,15 +34,18 @@ class Aliasing:
                 namespace=holder.namespace_id,
                 version=str(found.number),
             )
+            events.record(tx, EventType.ALIAS_MOVED, holder.id, found.id, alias=alias)
             return found
 
     def remove(self, caller: Caller, name: RepositoryName, alias: str) -> None:
         """Raises: NotFound, Deleted, Forbidden."""
         with self.database.begin() as tx:
             holder = finding.locked(tx, finding.writable(tx, name, caller), caller)
-            if not aliases.remove(tx, holder.id, alias, caller.user):
+            left = aliases.remove(tx, holder.id, alias, caller.user)
+            if left is None:
                 raise NotFound(f"{name}@{alias}")
             audit.record(tx, caller, "alias.removed", f"{holder.full_name}@{alias}", namespace=holder.namespace_id)
+            events.record(tx, EventType.ALIAS_REMOVED, holder.id, left, alias=alias)
 
     def aliases(self, caller: Caller, name: RepositoryName, after: str | None, limit: int) -> list[AliasRecord]:
         """By name. Raises: NotFound, Deleted."""

@@ -17,6 +17,7 @@ from app.lineage.engine import Connection, Database
 from app.lineage.queue import TaskName
 from app.objects.store import ObjectStore
 from app.services import results
+from app.services.evidence import recalled
 from app.services.masking import Mask, mask_for, names_for
 from app.services.planning import Planning
 from app.services.publishing import Publishing
@@ -172,7 +173,7 @@ class Merging:
     def files(self, caller: Caller, id: UUID) -> MergeView:
         """A merge whose files may be read now.
 
-        Raises: NotFound, NotFinished, ResultEvicted.
+        Raises: NotFound, NotFinished, Recalled, ResultEvicted.
         """
         view = self.get(caller, id)
         if view.merge.state is not MergeState.SUCCEEDED:
@@ -180,6 +181,9 @@ class Merging:
         # whoever lost the right to an input lost the right to what was made of it
         if not view.is_result_readable:
             raise NotFound(f"the result of merge {id}")
+        with self.database.read() as tx:
+            if pulled_out := recalls.recalled_inputs(tx, id):
+                raise recalled(tx, caller, f"the result of merge {id}", pulled_out)
         if view.merge.is_evicted:
             raise ResultEvicted(str(id))
         with self.database.begin() as tx:
@@ -187,11 +191,11 @@ class Merging:
         return view
 
     def file(self, caller: Caller, id: UUID, path: str) -> File:
-        """Raises: NotFound, NotFinished, ResultEvicted."""
+        """Raises: NotFound, NotFinished, Recalled, ResultEvicted."""
         return file_at(self.files(caller, id).merge.files, path, f"{path} of merge {id}")
 
     def archive(self, caller: Caller, id: UUID) -> Archive:
-        """Raises: NotFound, NotFinished, ResultEvicted."""
+        """Raises: NotFound, NotFinished, Recalled, ResultEvicted."""
         merge = self.files(caller, id).merge
         digest = merge.content_digest or merge.recipe_digest
         return archive_of(f"merge-{str(id)[:8]}", digest, merge.files, merge.finished_at or merge.created_at)

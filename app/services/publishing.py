@@ -12,6 +12,7 @@ from app.domain.base_model import BaseModel, same_base
 from app.domain.caller import Caller
 from app.domain.content import adapter_content_digest, model_content_digest, version_digest
 from app.domain.digest import Digest, digest_of_bytes, parse_digest
+from app.domain.event import EventType
 from app.domain.lineage import Edge, Kind, LineageVersion, Relation, Role, VersionState
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
@@ -25,13 +26,14 @@ from app.errors import (
     ModelExpected,
     NotAnAdapter,
     NotFound,
+    NotPublishedByHand,
     ParentNotFound,
     ShapeMismatch,
     TooManyFiles,
     UnknownBlob,
     VersionExists,
 )
-from app.lineage import audit, blobs, commits, graph, idempotency, repositories, versions
+from app.lineage import audit, blobs, commits, events, graph, idempotency, recalls, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.merge.publication import check_version, foundation, inherited_builds_on
 from app.objects.store import ObjectStore
@@ -147,7 +149,9 @@ class Publishing:
         new: NewVersion,
         content: Content,
     ) -> Version:
-        """As `write`, of what a publisher says. Raises: ParentNotFound too."""
+        """As `write`, of what a publisher says. Raises: ParentNotFound and NotPublishedByHand too."""
+        if repository.kind is Kind.STACK:
+            raise NotPublishedByHand(repository.full_name)
         return self.write(tx, caller, repository, number, self.draft(tx, caller, repository, new, content))
 
     def draft(self, tx: Connection, caller: Caller, repository: Repository, new: NewVersion, content: Content) -> Draft:
@@ -210,6 +214,7 @@ class Publishing:
 
         Raises: Deleted and Forbidden if the repository is no longer what it was, VersionExists, ShapeMismatch, QuotaExceeded,
         and the RefusedPlan that a plan of this version alone would meet."""
+        recalls.hold_lineage(tx)
         repository = finding.locked(tx, repository, caller)
         catalogue = graph.catalogue(tx, [edge.parent for edge in draft.edges], caller)
         aliases = repositories.base_model_aliases(tx)
@@ -234,7 +239,8 @@ class Publishing:
             check_version(candidate, catalogue, aliases)
         # after the rules: only of parents that the caller may read
         self._check_shapes(tx, draft, catalogue)
-        number = number or next_number(versions.newest(tx, repository.id), digest)
+        newest = versions.newest(tx, repository.id)
+        number = number or next_number(newest, digest)
         if versions.is_taken(tx, repository.id, number):
             raise VersionExists(f"{repository.full_name}@{number}")
         tree = commits.put_tree(tx, draft.files)
@@ -278,13 +284,17 @@ class Publishing:
         )
         if not versions.insert_version(tx, written):
             raise VersionExists(f"{repository.full_name}@{number}")
+        recalls.mark_published(tx, id, [edge.parent for edge in draft.edges], base_model)
         self.holding.claim_room(tx, repository.namespace_id)
-        commits.move_ref(tx, repository.id, commit_id)
+        # a stack's numbers are those of its locks, and an earlier lock may be merged after a later one
+        if repository.kind is not Kind.STACK or newest is None or number > newest[0]:
+            commits.move_ref(tx, repository.id, commit_id)
         repositories.change(tx, repository.id, {})
         reference = f"{repository.full_name}@{number}"
         audit.record(
             tx, caller, "version.published", reference, namespace=repository.namespace_id, digest=written.digest
         )
+        events.record(tx, EventType.VERSION_PUBLISHED, repository.id, id)
         published = versions.get(tx, id, caller)
         if published is None:
             raise NotFound(reference)

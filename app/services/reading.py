@@ -10,16 +10,18 @@ from typing import Any
 from app.domain.adapter import Adapter, Checkpoint
 from app.domain.caller import Caller
 from app.domain.digest import Digest, hex_of, parse_digest
+from app.domain.event import EventType
 from app.domain.lineage import VersionState
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
 from app.domain.reference import Selector
 from app.domain.version import File, Version
 from app.errors import BlobDamaged, Forbidden, NotFound
-from app.lineage import audit, repositories, versions
+from app.lineage import audit, events, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import finding
+from app.services.evidence import recalled
 
 record_bytes = tarfile.BLOCKSIZE
 most_holders = 200
@@ -57,14 +59,21 @@ class Reading:
         with self.database.read() as tx:
             return finding.version(tx, name, selector, f"{name}@{ref}", caller)
 
-    def file(self, caller: Caller, name: RepositoryName, ref: str, path: str) -> File:
-        """Raises: InvalidReference, NotFound, Deleted."""
-        found = self.version(caller, name, ref)
+    def file(self, caller: Caller, name: RepositoryName, ref: str, path: str, *, accept_recalled: bool = False) -> File:
+        """`accept_recalled`: an owner wants it all the same. Raises: InvalidReference, NotFound, Deleted, Recalled."""
+        found = self._downloadable(caller, name, ref, accept_recalled)
         return file_at(found.files, path, f"{found.reference}/{path}")
 
-    def archive(self, caller: Caller, name: RepositoryName, ref: str) -> Archive:
-        """Raises: InvalidReference, NotFound, Deleted."""
+    def _downloadable(self, caller: Caller, name: RepositoryName, ref: str, accept_recalled: bool) -> Version:
         found = self.version(caller, name, ref)
+        if found.state is VersionState.RECALLED and not (accept_recalled and caller.may_own(found.namespace_id)):
+            with self.database.read() as tx:
+                raise recalled(tx, caller, found.reference, [found.id])
+        return found
+
+    def archive(self, caller: Caller, name: RepositoryName, ref: str, *, accept_recalled: bool = False) -> Archive:
+        """As `file`."""
+        found = self._downloadable(caller, name, ref, accept_recalled)
         title = f"{found.repository.replace('/', '-')}-{found.number}"
         return archive_of(title, found.digest, found.files, found.created_at)
 
@@ -88,6 +97,7 @@ class Reading:
             found = self._deletable(tx, caller, name, ref)
             if found.state is not VersionState.DELETED:
                 versions.mark_deleted(tx, found.id, caller.user)
+                events.record(tx, EventType.VERSION_DELETED, found.repository_id, found.id)
                 audit.record(
                     tx, caller, "version.deleted", found.reference, namespace=found.namespace_id, digest=found.digest
                 )

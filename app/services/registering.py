@@ -8,11 +8,12 @@ from uuid import UUID, uuid4
 
 from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
+from app.domain.event import EventType
 from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, check_name, key_of
 from app.domain.repository import Derivatives, Namespace, Repository, Visibility
 from app.errors import Forbidden, NameExists, NameTaken, NotFound
-from app.lineage import accounts, audit, commits, idempotency, repositories
+from app.lineage import accounts, audit, commits, events, idempotency, repositories
 from app.lineage.codec import dump_base
 from app.lineage.engine import Connection, Database
 from app.services import finding
@@ -101,6 +102,7 @@ class Registering:
         repositories.change(tx, id, {**values, "deleted_at": None})
         idempotency.note(tx, caller, str(id))
         opened = repositories.get(tx, id)
+        events.record(tx, EventType.REPOSITORY_CHANGED, id)
         audit.record(
             tx,
             caller,
@@ -182,6 +184,7 @@ class Registering:
             changed = repositories.get(tx, found.id)
             fields = sorted(change.values)
             details = {"fields": fields, "from": found.full_name} if moves else {"fields": fields}
+            events.record(tx, EventType.REPOSITORY_CHANGED, changed.id)
             audit.record(tx, caller, "repository.changed", changed.full_name, namespace=changed.namespace_id, **details)
             return changed
 
@@ -218,6 +221,7 @@ class Registering:
             if held.deleted_at is None:
                 repositories.mark_deleted(tx, held.id)
                 audit.record(tx, caller, "repository.deleted", held.full_name, namespace=held.namespace_id)
+                events.record(tx, EventType.REPOSITORY_CHANGED, held.id)
 
     def base_model_aliases(self) -> list[tuple[str, str, datetime]]:
         """(name, canonical name, when), by name."""

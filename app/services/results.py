@@ -4,11 +4,12 @@ from uuid import UUID
 
 from app.domain.adapter import Adapter
 from app.domain.caller import Caller
-from app.domain.merge import Publication, Result
+from app.domain.event import EventType
+from app.domain.merge import MergeState, Publication, Result
 from app.domain.number import VersionNumber
 from app.domain.version import Version
 from app.errors import Deleted, Forbidden, NotFound, RegistryError
-from app.lineage import accounts, graph, merges, repositories, versions
+from app.lineage import accounts, events, graph, merges, recalls, repositories, versions
 from app.lineage.engine import Connection
 from app.merge.methods import methods
 from app.merge.publication import result_edges
@@ -24,6 +25,7 @@ def publish_waiting(tx: Connection, publishing: Publishing, execution: UUID, req
     waiting = merges.waiting_publications(tx, execution, request)
     if not waiting:
         return
+    recalls.hold_lineage(tx)
     result = merges.result_of(tx, execution)
     # in one order for everybody: two executions that publish to the same repositories do not wait for each other
     for repository in sorted({publication.repository for publication in waiting}):
@@ -33,6 +35,8 @@ def publish_waiting(tx: Connection, publishing: Publishing, execution: UUID, req
             with tx.begin_nested():
                 published = publish_result(tx, publishing, publication, result)
                 merges.record_publication(tx, publication.request, published.id)
+                details = {"merge": str(publication.request), "state": MergeState.SUCCEEDED.value}
+                events.record(tx, EventType.MERGE_FINISHED, publication.repository, published.id, **details)
         except RegistryError as error:
             merges.record_publication(tx, publication.request, None, described(error))
 

@@ -35,6 +35,8 @@ class MergeTasks:
         app.task(name=TaskName.EXECUTE_MERGE.value, queue=QueueName.MERGE.value, retry=again, pass_context=True)(
             self.execute_merge
         )
+        app.task(name=TaskName.TELL.value, queue=QueueName.CHORES.value, retry=again)(self.tell)
+        app.task(name=TaskName.UPDATE_STACK.value, queue=QueueName.CHORES.value, retry=again)(self.update_stack)
         collect = app.task(name=TaskName.COLLECT.value, queue=QueueName.CHORES.value, retry=again)(self.collect)
         app.periodic(cron="17 * * * *")(collect)
 
@@ -83,6 +85,14 @@ class MergeTasks:
         made = execute(plan, members, base, store, device_named(self.services.device), report)
         files_made = [(file.path, file.digest) for file in made.files]
         self.services.executing.succeed(claim, files_made, store.inspections, made.report.values)
+
+    def tell(self) -> None:
+        """Whatever happened, to everybody whom it concerns."""
+        self.services.following.tell()
+
+    def update_stack(self, stack: str) -> None:
+        """Something changed where a stack looks."""
+        self.services.following.update(UUID(stack))
 
     def collect(self, timestamp: int) -> None:
         """Hourly; `timestamp` is the hour it is for."""

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from sqlalchemy import text
 
 from app.assembly import Services
+from app.lineage.queue import TaskName
 from app.server import create_app
 from app.settings import Settings
 from app.worker.tasks import MergeTasks
@@ -194,23 +195,31 @@ class Registry:
         return self.users[name]
 
     def work(self) -> int:
-        """Run the queued merges in this thread; how many there were."""
+        """Do the queued jobs in this thread, in their order; how many merges there were."""
         tasks = MergeTasks(self.services)
-        count = 0
+        merges = 0
         while True:
             with self.services.database.begin() as tx:
                 job = tx.execute(
                     text(
-                        "DELETE FROM procrastinate_jobs WHERE id = (SELECT min(id) FROM procrastinate_jobs) RETURNING args"
+                        "DELETE FROM procrastinate_jobs WHERE id = (SELECT min(id) FROM procrastinate_jobs)"
+                        " RETURNING task_name, args"
                     )
-                ).scalar()
+                ).first()
             if job is None:
-                return count
-            count += 1
+                return merges
+            is_merge = job.task_name == TaskName.EXECUTE_MERGE.value
+            merges += is_merge
             try:
-                tasks.execute_merge(JobContext(), **job)  # type: ignore[arg-type]  # all of a context that is used
-            except Exception as error:  # noqa: BLE001 - as the worker's loop does
-                tasks.failed("execute_merge", job, error)
+                if is_merge:
+                    tasks.execute_merge(JobContext(), **job.args)  # type: ignore[arg-type]  # all of a context that is used
+                else:
+                    getattr(tasks, job.task_name)(**job.args)
+            except Exception as error:
+                if not is_merge:
+                    raise
+                # as the worker's loop does
+                tasks.failed(job.task_name, job.args, error)
 
     def merge(self, user: User, recipe: dict[str, Any]) -> dict[str, Any]:
         """Ask, work, and return the finished merge."""
