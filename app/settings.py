@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     download_url_seconds: int = Field(300, ge=1, le=7 * 24 * 3600)
     """How long a client that was sent to S3 for a file may begin to fetch it."""
     receipt_seconds: PositiveInt = 24 * 3600
+    xet_generation_days: PositiveInt = 30
+    """So often Xet clients send all chunks anew; what they sent is kept for one to two of these spans."""
     idempotency_seconds: PositiveInt = 24 * 3600
     max_plan_members: PositiveInt = 1_024
     """Trunk and branches of one merge together."""

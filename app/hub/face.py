@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api.auth import open_to_all
-from app.hub import files, reading, writing
+from app.hub import files, lfs, reading, writing, xet
 from app.hub.route import HubStream, not_here, refused
 
 other = APIRouter(route_class=HubStream, include_in_schema=False)
@@ -30,4 +30,14 @@ def missing(request: Request) -> Response:
     return refused(404, not_here, "RepoNotFound")
 
 
-routers = (reading.router, writing.router, writing.streams, files.router, other)
+routers = (
+    reading.router,
+    writing.router,
+    writing.streams,
+    lfs.router,
+    lfs.streams,
+    xet.router,
+    xet.streams,
+    files.router,
+    other,
+)

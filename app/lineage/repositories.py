@@ -88,6 +88,12 @@ def get(tx: Connection, id: UUID) -> Repository:
     return repository_of(tx.execute(selection().where(t.Repository.id == id)).one())
 
 
+def find_by_id(tx: Connection, id: UUID) -> Repository | None:
+    """By uuid, whoever asks: for one that a client was told."""
+    row = tx.execute(selection().where(t.Repository.id == id)).first()
+    return None if row is None else repository_of(row)
+
+
 def occupant(tx: Connection, namespace: UUID, name: str) -> tuple[UUID, bool] | None:
     """Who holds a name, whoever asks: (repository, whether it is deleted). A redirect holds its name too."""
     r = t.Repository

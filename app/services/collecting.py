@@ -15,9 +15,10 @@ from uuid import UUID, uuid4
 
 from app.domain.digest import Digest
 from app.errors import NotReady
-from app.lineage import blobs, collection, idempotency, leases
+from app.lineage import blobs, collection, idempotency, leases, xorbs
 from app.lineage.engine import Database
 from app.objects.store import ObjectStore
+from app.services.xet import oldest_generation
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ class Terms:
     """From when an object is first found unneeded, and from when a repository is deleted, until it goes."""
     cache_bytes: int
     """Of merge results that no version holds."""
+    xet_generation: timedelta = timedelta(days=30)
+    """What Xet clients sent is referred to in the generation in which it came, and in the next."""
 
 
 class Collecting:
@@ -67,6 +70,7 @@ class Collecting:
                 "answers": idempotency.expire(tx, self.terms.answers_kept),
                 "leases": leases.expire(tx),
                 "versions": collection.tombstone(tx, self.terms.grace),
+                "xorbs": xorbs.expire(tx, oldest_generation(time.time(), self.terms.xet_generation.total_seconds())),
             }
         # rows first: parts without a row are never read, a row without parts would seem to begin anew
         for upload in uploads:
