@@ -19,6 +19,19 @@ class WithoutTokens(logging.StreamHandler[TextIO]):
         return token.sub("glu_…", super().format(record))
 
 
+class Lines:
+    """Writes lines that are finished, past the standard library's logging: a line for every request has to be cheap."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        # the stream of this moment: a test may have put another in its place
+        sys.stderr.write(token.sub("glu_…", line) + "\n")
+
+    debug = info = warning = error = critical = msg
+
+
 def configure(log_format: str, level: str) -> None:
     """Set up logging for this process, once; `log_format` is "json" or "console"."""
     shared: list[Processor] = [
@@ -43,9 +56,9 @@ def configure(log_format: str, level: str) -> None:
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *rendering],
+        logger_factory=Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     for talkative in ("procrastinate", "alembic", "psycopg.pool"):

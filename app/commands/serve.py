@@ -7,6 +7,7 @@ import uvicorn
 from app.assembly import Services
 from app.commands.admin_token import admin_token
 from app.commands.database import check_database, find_database
+from app.commands.http_protocol import BoundedHead
 from app.server import create_app
 from app.settings import Settings
 
@@ -31,6 +32,8 @@ def run(settings: Settings) -> int:
             create_app(services),
             host=settings.host,
             port=settings.port,
+            http=BoundedHead,
+            ws="none",
             timeout_graceful_shutdown=round(settings.shutdown_seconds / 2),
             # the server writes a line per request itself
             log_config=None,

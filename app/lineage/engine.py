@@ -68,6 +68,13 @@ def refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
     raise DisconnectionError
 
 
+def leave_autocommit(connection: Connection) -> None:
+    """Of an engine: a transaction may begin on a connection that `Database.rows` has used."""
+    driver: Any = connection.connection.driver_connection
+    if driver.autocommit:
+        driver.autocommit = False
+
+
 class Database:
     """One process's pool of connections.
 
@@ -116,6 +123,7 @@ class Database:
             },
         )
         event.listen(engine, "checkout", refuse_closed)
+        event.listen(engine, "begin", leave_autocommit)
         return cls(engine)
 
     @contextmanager
@@ -154,13 +162,10 @@ class Database:
             try:
                 driver: Any = connection.driver_connection
                 # no transaction is begun or ended around a statement that is its own snapshot
-                driver.autocommit = True
-                try:
-                    with psycopg.RawCursor(driver, row_factory=namedtuple_row) as cursor:
-                        return cursor.execute(statement.sql, statement.positional(values), prepare=True).fetchall()
-                finally:
-                    if not driver.closed:
-                        driver.autocommit = False
+                if not driver.autocommit:
+                    driver.autocommit = True
+                cursor = psycopg.RawCursor(driver, row_factory=namedtuple_row)
+                return cursor.execute(statement.sql, statement.positional(values), prepare=True).fetchall()
             except psycopg.OperationalError as error:
                 if driver.closed:
                     connection.invalidate(error)
