@@ -13,6 +13,7 @@ from app.merge.planning import Limits as PlanLimits
 from app.objects.store import ObjectStore, S3Options, open_store
 from app.services.accounts import Accounts
 from app.services.aliasing import Aliasing
+from app.services.assessing import Assessing
 from app.services.auditing import Auditing
 from app.services.branching import Branching
 from app.services.browsing import Browsing
@@ -102,6 +103,7 @@ class Services:
     stacking: Stacking
     following: Following
     recalling: Recalling
+    assessing: Assessing
     collecting: Collecting
     auditing: Auditing
     repeating: Repeating
@@ -177,6 +179,7 @@ class Services:
             stacking=stacking,
             following=Following(database, stacking),
             recalling=Recalling(database),
+            assessing=Assessing(database),
             collecting=Collecting(
                 database,
                 store,

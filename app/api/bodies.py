@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.domain.base_model import BaseModel as BaseModelValue
 from app.domain.lineage import Kind, Relation
+from app.domain.recall import OnRecall
 from app.domain.repository import Derivatives, Repository, Visibility
 from app.domain.version import File, Parent, Version
 
@@ -74,6 +75,7 @@ class RepositoryBody(Answer):
     kind: Kind
     visibility: Visibility
     derivatives: Derivatives
+    on_recall: OnRecall
     base_model: BaseModelBody | None
     description: str | None
     license: str | None
@@ -92,6 +94,7 @@ class RepositoryBody(Answer):
             kind=value.kind,
             visibility=value.visibility,
             derivatives=value.derivatives,
+            on_recall=value.on_recall,
             base_model=BaseModelBody.of(value.base_model),
             description=value.description,
             license=value.license,

@@ -1,17 +1,19 @@
-"""Recalls, and their feed."""
+"""Impact, recalls, and their feed."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
-from pydantic import StringConstraints
+from fastapi import APIRouter, Query, Response
+from pydantic import Field, StringConstraints
 
 from app.api.auth import Anyone, ServicesDep, Writer
 from app.api.bodies import Answer, Body, Listed
 from app.api.paging import PageDep, time_and_id
 from app.api.route import JsonRoute
+from app.domain.names import RepositoryName
 from app.domain.recall import Recall, Severity
+from app.services.assessing import Affected, keys
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -46,6 +48,45 @@ class RecallBody(Answer):
             undone_by=value.undone_by,
             undone_at=value.undone_at,
         )
+
+
+class CountBody(Answer):
+    count: int
+    capped: bool = Field(description="There are at least so many")
+
+
+class ImpactBody(Answer):
+    """Who is concerned when a version turns out to be bad."""
+
+    reference: str
+    digest: str
+    counts: dict[Affected, CountBody]
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+@router.get("/repositories/{namespace}/{name}/versions/{ref}/impact")
+def get_impact(
+    namespace: str,
+    name: str,
+    ref: str,
+    services: ServicesDep,
+    caller: Anyone,
+    page: PageDep,
+    of: Annotated[Affected, Query(description="Which list `items` is a page of")] = Affected.DESCENDANTS,
+) -> ImpactBody:
+    """What contains a version or stands on it, of what the caller may read: counts, and a page of one list."""
+    found = services.assessing.impact(
+        caller, RepositoryName(namespace, name), ref, of, page.after(keys[of]), page.wanted
+    )
+    shown, cursor = page.cut(found.items, lambda entry: entry["key"])
+    return ImpactBody(
+        reference=found.reference,
+        digest=found.digest,
+        counts={kind: CountBody(count=it.count, capped=it.is_capped) for kind, it in found.counts.items()},
+        items=[{name: value for name, value in entry.items() if name != "key"} for entry in shown],
+        next_cursor=cursor,
+    )
 
 
 @router.post("/recalls", status_code=201)

@@ -13,6 +13,7 @@ from app.api.paging import PageDep, plain_text, time_and_id
 from app.api.route import JsonRoute
 from app.domain.lineage import Kind
 from app.domain.names import RepositoryName
+from app.domain.recall import OnRecall
 from app.domain.repository import Derivatives, Repository, Visibility
 from app.services.registering import NewRepository, RepositoryChange
 
@@ -56,6 +57,7 @@ class RepositoryChangeBody(Body):
     tags: Tags | None = None
     visibility: Visibility | None = None
     derivatives: Derivatives | None = None
+    on_recall: OnRecall | None = Field(None, description="Whether aliases move back from a recalled version")
 
     def to_value(self) -> RepositoryChange:
         """Only what was sent; null clears what may be empty, and says nothing of the rest."""
@@ -70,6 +72,8 @@ class RepositoryChangeBody(Body):
             values["visibility"] = self.visibility.value
         if self.derivatives is not None:
             values["derivatives"] = self.derivatives.value
+        if self.on_recall is not None:
+            values["on_recall"] = self.on_recall.value
         return RepositoryChange(values, self.namespace, self.name)
 
 

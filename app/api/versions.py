@@ -37,6 +37,7 @@ reads = APIRouter(route_class=ReadRoute)
 streams = APIRouter()
 
 Reference = Annotated[str, StringConstraints(min_length=3, max_length=500)]
+AcceptRecalled = Annotated[bool, Query(description="An owner wants a recalled version all the same")]
 root = "/repositories/{namespace}/{name}"
 
 form_body = {
@@ -217,20 +218,33 @@ def delete_version(namespace: str, name: str, ref: str, services: ServicesDep, c
 @streams.head(root + "/versions/{ref}/files/{path:path}", response_class=Response, responses=file_responses)
 @streams.get(root + "/versions/{ref}/files/{path:path}", response_class=Response, responses=file_responses)
 def get_file(
-    namespace: str, name: str, ref: str, path: str, request: Request, services: ServicesDep, caller: Anyone
+    namespace: str,
+    name: str,
+    ref: str,
+    path: str,
+    request: Request,
+    services: ServicesDep,
+    caller: Anyone,
+    accept_recalled: AcceptRecalled = False,
 ) -> Response:
     """A file's bytes, whole or a range; its entity tag is its sha256."""
-    file = services.reading.file(caller, RepositoryName(namespace, name), ref, path)
+    file = services.reading.file(caller, RepositoryName(namespace, name), ref, path, accept_recalled=accept_recalled)
     return file_answer(request, services.reading, file)
 
 
 @streams.head(root + "/versions/{ref}/archive.tar", response_class=Response, responses=archive_responses)
 @streams.get(root + "/versions/{ref}/archive.tar", response_class=Response, responses=archive_responses)
 def get_archive(
-    namespace: str, name: str, ref: str, request: Request, services: ServicesDep, caller: Anyone
+    namespace: str,
+    name: str,
+    ref: str,
+    request: Request,
+    services: ServicesDep,
+    caller: Anyone,
+    accept_recalled: AcceptRecalled = False,
 ) -> Response:
     """All files of a version as a tar, made while it is sent."""
-    archive = services.reading.archive(caller, RepositoryName(namespace, name), ref)
+    archive = services.reading.archive(caller, RepositoryName(namespace, name), ref, accept_recalled=accept_recalled)
     return archive_answer(request, services.reading, archive)
 
 

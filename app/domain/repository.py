@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.domain.base_model import BaseModel
 from app.domain.lineage import Kind
+from app.domain.recall import OnRecall
 
 
 class Visibility(StrEnum):
@@ -42,6 +43,7 @@ class Repository:
     kind: Kind
     visibility: Visibility
     derivatives: Derivatives
+    on_recall: OnRecall
     base_model: BaseModel | None
     description: str | None
     license: str | None

@@ -22,6 +22,7 @@ def resolve(
     """A file's bytes, whole or a range; of a large one in S3, where they are."""
     found = services.browsing.at(caller, RepositoryName(namespace, name), revision)
     file = found.file(path)
+    services.reading.check_not_recalled(caller, found.repository, found.commit.id, file)
     entity = entity_of(file)
     headers = {"X-Repo-Commit": found.commit.id, "X-Linked-Etag": f'"{entity}"', "X-Linked-Size": str(file.size_bytes)}
     # a client keeps a small file under the name that git gives it, which a store does not know

@@ -348,6 +348,29 @@ def steps_towards(tx: Connection, recall: UUID, versions: Iterable[UUID]) -> Map
     return steps
 
 
+recalled_holders = text(
+    """
+    SELECT versions.id FROM versions
+    WHERE versions.repository_id = :repository AND versions.state = 'recalled' AND (
+        versions.commit_id = :commit
+        OR NOT EXISTS (SELECT FROM versions named WHERE named.commit_id = :commit)
+        AND EXISTS (
+            SELECT FROM commits JOIN tree_entries ON tree_entries.tree = commits.tree
+            WHERE commits.id = versions.commit_id AND tree_entries.digest = :digest
+        )
+    )
+    ORDER BY versions.id
+    """
+)
+
+
+def recalled_at(tx: Connection, repository: UUID, commit: str, digest: str) -> list[UUID]:
+    """The recalled versions that a file at a commit belongs to: the one that the commit is, or where it has no number
+    those of its repository that hold the same bytes."""
+    values = {"repository": repository, "commit": commit, "digest": digest}
+    return list(tx.execute(recalled_holders, values).scalars())
+
+
 def recalled_inputs(tx: Connection, request: UUID) -> list[UUID]:
     """The versions that went into a merge request's result and are recalled now."""
     i, v = t.RequestInput, t.Version

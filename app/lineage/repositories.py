@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 from app.domain.caller import Caller
 from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, key_of
+from app.domain.recall import OnRecall
 from app.domain.repository import Derivatives, Repository, Visibility
 from app.lineage import tables as t
 from app.lineage.access import can_read_commit, can_read_repository, can_read_version
@@ -32,6 +33,7 @@ def selection() -> Select[Any]:
             r.kind,
             r.visibility,
             r.derivatives,
+            r.on_recall,
             r.base_model,
             r.description,
             r.license,
@@ -55,6 +57,7 @@ def repository_of(row: Row[Any]) -> Repository:
         kind=Kind(row.kind),
         visibility=Visibility(row.visibility),
         derivatives=Derivatives(row.derivatives),
+        on_recall=OnRecall(row.on_recall),
         base_model=load_base(row.base_model),
         description=row.description,
         license=row.license,

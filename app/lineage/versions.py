@@ -240,7 +240,7 @@ def holding(tx: Connection, digest: str, caller: Caller, limit: int) -> list[tup
         .add_columns(t.TreeEntry.path)
         .join(t.Commit, t.Commit.id == v.commit_id)
         .join(t.TreeEntry, t.TreeEntry.tree == t.Commit.tree)
-        .where(t.TreeEntry.digest == digest, v.state == "published", t.Repository.deleted_at.is_(None))
+        .where(t.TreeEntry.digest == digest, v.state != "deleted", t.Repository.deleted_at.is_(None))
         .order_by(v.created_at, v.id, t.TreeEntry.path)
         .limit(limit)
     )

@@ -15,9 +15,10 @@ from app.domain.lineage import VersionState
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
 from app.domain.reference import Selector
+from app.domain.repository import Repository
 from app.domain.version import File, Version
 from app.errors import BlobDamaged, Forbidden, NotFound
-from app.lineage import audit, events, repositories, versions
+from app.lineage import audit, events, recalls, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import finding
@@ -70,6 +71,15 @@ class Reading:
             with self.database.read() as tx:
                 raise recalled(tx, caller, found.reference, [found.id])
         return found
+
+    def check_not_recalled(
+        self, caller: Caller, repository: Repository, commit: str, file: File, *, accept_recalled: bool = False
+    ) -> None:
+        """Before a file of a commit is given out. Raises: Recalled."""
+        with self.database.read() as tx:
+            found = recalls.recalled_at(tx, repository.id, commit, file.digest)
+            if found and not (accept_recalled and caller.may_own(repository.namespace_id)):
+                raise recalled(tx, caller, f"{repository.full_name}@{commit}", found)
 
     def archive(self, caller: Caller, name: RepositoryName, ref: str, *, accept_recalled: bool = False) -> Archive:
         """As `file`."""

@@ -19,6 +19,9 @@ from app.lineage.engine import Connection, Database
 from app.services import finding
 from app.services.holding import Holding
 
+owners_fields = frozenset({"visibility", "derivatives", "on_recall"})
+"""What writers may not change."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewRepository:
@@ -173,7 +176,8 @@ class Registering:
             moves = change.namespace is not None or change.name is not None
             target = self._target(tx, caller, change.namespace or found.namespace) if moves else None
             found = finding.locked(tx, found, caller, to_move=moves)
-            if (moves or {"visibility", "derivatives"} & set(change.values)) and not caller.may_own(found.namespace_id):
+            is_owners = moves or not owners_fields.isdisjoint(change.values)
+            if is_owners and not caller.may_own(found.namespace_id):
                 raise Forbidden("own", found.full_name)
             if change.values:
                 repositories.change(tx, found.id, change.values)
