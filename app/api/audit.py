@@ -2,19 +2,20 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from app.api.auth import Reader, ServicesDep
 from app.api.bodies import Answer, Listed
-from app.api.paging import PageDep, row_number
+from app.api.paging import PageDep, time_and_id
 from app.api.route import JsonRoute
 
 router = APIRouter(route_class=JsonRoute)
 
 
 class AuditEventBody(Answer):
-    id: int
+    id: UUID
     at: datetime
     actor: str | None
     action: str
@@ -32,8 +33,8 @@ def list_events(
     subject: Annotated[str | None, Query(max_length=300)] = None,
 ) -> Listed[AuditEventBody]:
     """Who did what in the namespaces that the caller owns, newest first; an administrator sees all."""
-    events = services.auditing.events(caller, action, subject, page.after(row_number), page.wanted)
-    shown, cursor = page.cut(events, lambda event: event.id)
+    events = services.auditing.events(caller, action, subject, page.after(time_and_id), page.wanted)
+    shown, cursor = page.cut(events, lambda event: [event.at.isoformat(), event.id])
     items = [
         AuditEventBody(
             id=event.id,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.caller import Caller
@@ -14,7 +14,7 @@ from app.lineage import tables as t
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    id: int
+    id: UUID
     at: datetime
     actor: str | None
     action: str
@@ -45,7 +45,7 @@ def events(
     *,
     action: str | None,
     subject: str | None,
-    before: int | None,
+    before: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[AuditEvent]:
     """Newest first; `namespaces` None: all."""
@@ -53,7 +53,7 @@ def events(
     statement = (
         select(a.id, a.at, t.Namespace.name.label("actor"), a.action, a.subject, a.request_id, a.details)
         .outerjoin(t.Namespace, t.Namespace.id == a.actor_id)
-        .order_by(a.id.desc())
+        .order_by(a.at.desc(), a.id.desc())
         .limit(limit)
     )
     if namespaces is not None:
@@ -63,5 +63,5 @@ def events(
     if subject is not None:
         statement = statement.where(a.subject == subject)
     if before is not None:
-        statement = statement.where(a.id < before)
+        statement = statement.where(tuple_(a.at, a.id) < before)
     return [AuditEvent(*row) for row in tx.execute(statement)]

@@ -114,17 +114,18 @@ def find(
     `to_delete`: for who may delete it, which nothing in its contents can take away from them.
 
     A digest's prefix that fits several versions names none of them. `latest` is the highest number unless an alias of
-    that name exists; `main` is the version of the head commit.
+    that name exists; `main` is the version of the head commit, or the last one before it. An alias and a head that the
+    caller may not read are not there for them.
     """
     v = t.Version
     versions = (all_versions(caller) if to_delete else selection(caller)).where(v.repository_id == repository)
     name, values = named_by(selector)
     rows = tx.execute(versions.where(condition(name)).limit(2), values).all()
-    if not rows and values.get("alias") == "latest":
-        is_alias = select(t.Alias.key).where(t.Alias.repository_id == repository, t.Alias.key == "latest")
+    if not rows and selector.alias == "main":
+        rows = tx.execute(versions.order_by(v.created_at.desc(), v.id).limit(1)).all()
+    elif not rows and values.get("alias") == "latest":
         newest_first = versions.order_by(v.major.desc(), v.minor.desc(), v.patch.desc())
-        if tx.execute(is_alias).first() is None:
-            rows = tx.execute(newest_first.where(v.state == "published").limit(1)).all()
+        rows = tx.execute(newest_first.where(v.state == "published").limit(1)).all()
     return version_of(rows[0]) if len(rows) == 1 else None
 
 

@@ -1,5 +1,8 @@
 """The audit log, for those whose namespace an event is about."""
 
+from datetime import datetime
+from uuid import UUID
+
 from app.domain.caller import Caller, MemberRole
 from app.lineage import audit
 from app.lineage.audit import AuditEvent
@@ -11,7 +14,7 @@ class Auditing:
         self.database = database
 
     def events(
-        self, caller: Caller, action: str | None, subject: str | None, before: int | None, limit: int
+        self, caller: Caller, action: str | None, subject: str | None, before: tuple[datetime, UUID] | None, limit: int
     ) -> list[AuditEvent]:
         """Newest first: of the namespaces that the caller owns; for an administrator, all."""
         owned = [namespace for namespace, role in caller.roles.items() if role is MemberRole.OWNER]

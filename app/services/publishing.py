@@ -289,7 +289,7 @@ class Publishing:
         # a stack's numbers are those of its locks, and an earlier lock may be merged after a later one
         if repository.kind is not Kind.STACK or newest is None or number > newest[0]:
             commits.move_ref(tx, repository.id, commit_id)
-        repositories.change(tx, repository.id, {})
+        repositories.touch(tx, repository.id, id)
         reference = f"{repository.full_name}@{number}"
         audit.record(
             tx, caller, "version.published", reference, namespace=repository.namespace_id, digest=written.digest

@@ -52,6 +52,7 @@ class Tracing:
         lines = [line for traced in found for line in traced.lines]
         unique = {node.id: node for traced in found for node in traced.nodes}
         shown = dict(list(unique.items())[:most_nodes])
+        order = {id: place for place, id in enumerate(shown)}
         hidden = [node.id for node in shown.values() if not node.is_readable]
         names: dict[Any, str] = {id: f"hidden-{number}" for number, id in enumerate(hidden, start=1)}
         names |= {node.id: node.digest for node in shown.values() if node.is_readable}
@@ -66,7 +67,8 @@ class Tracing:
                     "weight": line.weight,
                     "role": None if line.role is None else line.role.value,
                 }
-                for line in dict.fromkeys(lines)
+                # as their children stand above: an order of uuids would be another one in every registry
+                for line in sorted(dict.fromkeys(lines), key=lambda line: order.get(line.child, 0))
                 if line.child in names and line.parent in names
             ),
             is_truncated=len(unique) > most_nodes or any(traced.is_truncated for traced in found),

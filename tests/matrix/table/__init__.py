@@ -1,0 +1,13 @@
+"""The table: what every mounted route needs, one section per router. A route that no section knows fails the build."""
+
+from tests.matrix.rights import Row
+from tests.matrix.table import accounts, merges, outside, repositories, uploads, versions
+
+sections: dict[str, list[Row]] = {
+    "accounts": accounts.rows,
+    "repositories": repositories.rows,
+    "uploads": uploads.rows,
+    "versions": versions.rows,
+    "merges": merges.rows,
+    "outside": outside.rows,
+}
