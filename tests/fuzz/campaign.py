@@ -74,7 +74,14 @@ class Served:
 
 
 def campaign(
-    world: World, who: str, *, seed: int, examples: int, boundaries: bool, only: str | None = None
+    world: World,
+    who: str,
+    *,
+    seed: int,
+    examples: int,
+    boundaries: bool,
+    only: str | None = None,
+    app: ASGIApp | None = None,
 ) -> Findings:
     """Attack the world's registry.
 
@@ -83,10 +90,11 @@ def campaign(
         examples: random requests of each operation.
         boundaries: also every boundary value that the document tells of, some forty requests of each operation.
         only: a regular expression of the paths that are attacked; all unless said.
+        app: what is attacked, where it is not the registry's own application.
     """
     config = schemathesis.Config.from_dict(configuration(world, who, seed, examples, boundaries))
     schema = schemathesis.openapi.from_dict(world.document(), config=config)
-    schema.app = Served(world.registry.app)
+    schema.app = Served(app or world.registry.app)
     selected = schema if only is None else schema.include(path_regex=only)
     findings = Findings(seed)
     for event in engine.from_schema(selected).execute():

@@ -143,10 +143,12 @@ def keys_in(value: Any) -> Iterator[tuple[str, Any]]:
         yield from keys_in(below)
 
 
-def judged(mutants: st.SearchStrategy[Mutant], judge: Judge, count: int, seed: int) -> Counter[bool]:
+def judged(
+    mutants: st.SearchStrategy[Mutant], judge: Judge, count: int, seed: int, *, shrinks: bool = True
+) -> Counter[bool]:
     """Judge so many mutants; how many were accepted, and how many refused.
 
-    Raises: what the judge raises, for the smallest mutant that does.
+    Raises: what the judge raises, for the smallest mutant that does; for the first one unless it `shrinks`.
     """
     verdicts: Counter[bool] = Counter()
 
@@ -155,7 +157,7 @@ def judged(mutants: st.SearchStrategy[Mutant], judge: Judge, count: int, seed: i
         max_examples=count,
         database=None,
         deadline=None,
-        phases=[Phase.generate, Phase.shrink],
+        phases=[Phase.generate, Phase.shrink] if shrinks else [Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @hypothesis.given(mutants)

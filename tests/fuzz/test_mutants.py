@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import strategies as st
 
+from tests.fuzz.config_mutants import configs
 from tests.fuzz.conftest import scale, seed
 from tests.fuzz.judges import Judge, judge_config, judge_file, judged
-from tests.fuzz.mutants import Mutant, configs, files
+from tests.fuzz.mutants import Mutant, files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
