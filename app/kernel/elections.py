@@ -1,15 +1,10 @@
-"""Who is merged in an element: everybody, or those who agree with an elected sign. Sums over the deltas, one at a time."""
+"""Who is merged in an element: everybody, or those who agree with an elected sign. All deltas of a tile at once."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from math import copysign
 
 import torch
 from torch import Tensor
-
-rounding = 1e-12
-"""Of the sum of all magnitudes: a vote that is closer is a tie."""
 
 
 class Divisor(StrEnum):
@@ -30,63 +25,39 @@ class Election:
     tie_is_plus: bool = True
     """Else a tie elects nobody, and the element is 0: an exact one, or one that rounding has broken."""
 
-    def merge(self, values: Iterable[tuple[Tensor, float]]) -> Tensor:
-        """(value, weight) of each delta, one shape → their merge; float64. A value of 0 has no vote."""
-        merged = Ballot(self)
-        for value, weight in values:
-            merged.add(value, weight)
-        return merged.result()
+    def merge(self, values: Tensor, weights: Tensor, rounding: float) -> Tensor:
+        """The merge of N deltas, element by element; a value of 0 has no vote.
 
+        Args:
+            values: [N, …], one delta each; overwritten.
+            weights: [N], of the same dtype.
+            rounding: a vote that is closer than this share of the sum of all magnitudes is a tie.
 
-class Ballot:
-    """The sums that decide an election and its result, both sides of it in one.
-
-    What agrees with a sign e = ±1 sums to (Σ weight·value + e·Σ weight·|value|) / 2, and so do the divisors.
-    """
-
-    def __init__(self, election: Election) -> None:
-        self.election = election
-        self.votes: Tensor | None = None
-
-    def add(self, value: Tensor, weight: float) -> None:
-        election = self.election
-        # whose weight is negative stands for the other sign, where weights are counted
-        side = copysign(1.0, weight) if election.counts_weights else 1.0
-        if self.votes is None:
-            self.sums, self.magnitudes = torch.zeros_like(value), torch.zeros_like(value)
-            self.sides, self.present = torch.zeros_like(value), torch.zeros_like(value)
-            self.votes = self.sums if election.counts_weights else torch.zeros_like(value)
-        self.sums.add_(value, alpha=weight)
-        self.magnitudes.add_(value.abs(), alpha=weight * side)
-        if not election.counts_weights:
-            self.votes.add_(value)
-        if election.divisor is not Divisor.NOTHING:
-            share = weight if election.divisor is Divisor.WEIGHTS else 1.0
-            sign = value.sign()
-            self.sides.add_(sign, alpha=share * side)
-            self.present.add_(sign.abs_(), alpha=share)
-
-    def result(self) -> Tensor:
-        if self.votes is None:
-            raise ValueError("an election needs a value")
+        Returns: […], new memory.
+        """
+        shape, values = values.shape[1:], values.flatten(start_dim=1)
+        shares = weights if self.divisor is Divisor.WEIGHTS else torch.ones_like(weights)
+        if self.counts_weights:
+            for value, weight in zip(values, weights.tolist(), strict=True):
+                if weight < 0:
+                    # it stands for the other sign
+                    value.neg_()
+            weights = weights.abs()
+        votes = weighted_sum(values, weights if self.counts_weights else torch.ones_like(weights))
         # signs by arithmetic: a comparison costs as much as four additions
-        if self.election.tie_is_plus:
-            elected = self.votes.sign().add_(0.5).sign_()
-        else:
-            is_clear = self.votes.abs().sub_(self.magnitudes, alpha=rounding).clamp_(min=0.0).sign_()
-            elected = self.votes.sign().mul_(is_clear)
-        merged = self.magnitudes.mul_(elected).add_(self.sums)
-        match self.election.divisor:
-            case Divisor.NOTHING:
-                merged.div_(2.0)
-            case Divisor.COUNT:
-                # both are twice what they stand for
-                merged.div_(self.sides.mul_(elected).add_(self.present).clamp_(min=2.0))
-            case Divisor.WEIGHTS:
-                divisor = self.sides.mul_(elected).add_(self.present)
-                merged.div_(divisor.where(divisor != 0, 1.0))
-        # beside a tie stands what rounding left of the sum
-        return merged if self.election.tie_is_plus else merged.mul_(elected.abs_())
+        elected = votes.sign().add_(0.5).sign_() if self.tie_is_plus else votes.sign()
+        agreeing = values.mul_(elected).clamp_(min=0.0)
+        merged = weighted_sum(agreeing, weights)
+        if not self.tie_is_plus:
+            # those who disagree have the agreeing less the vote: together 2·merged - |vote|
+            elected.mul_(votes.abs_().sub_(merged, alpha=2 * rounding).clamp_(min=0.0).sign_())
+        merged.mul_(elected)
+        if self.divisor is not Divisor.NOTHING:
+            divisor = weighted_sum(agreeing.sign_(), shares)
+            least = float(shares.min())
+            # nobody's sum is 0 whatever it is divided by; weights of both signs may add up to 0
+            merged.div_(divisor.clamp_(min=least) if least > 0 else divisor.where(divisor != 0, 1.0))
+        return merged.view(shape)
 
 
 elections = {
@@ -98,11 +69,6 @@ elections = {
 """By convention; `weighted_sum` is mergekit's for the methods that it does not normalize."""
 
 
-def weighted_sum(values: Iterable[tuple[Tensor, float]]) -> Tensor:
-    """Everybody is merged."""
-    total: Tensor | None = None
-    for value, weight in values:
-        total = value * weight if total is None else total.add_(value, alpha=weight)
-    if total is None:
-        raise ValueError("a sum needs a value")
-    return total
+def weighted_sum(values: Tensor, weights: Tensor) -> Tensor:
+    """Σ weightᵢ·valueᵢ; [N, …] and [N] → […], new memory."""
+    return torch.mv(values.flatten(start_dim=1).mT, weights).view(values.shape[1:])

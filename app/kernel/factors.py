@@ -5,6 +5,9 @@ from typing import Self
 
 from torch import Tensor
 
+range_of_float32 = (1e-15, 1e15)
+"""Of the largest values of A and of gain·B, so that no product of theirs comes near the ends of float32."""
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -54,3 +57,9 @@ class Branch:
 
     def transposed(self) -> Self:
         return type(self)(self.delta.transposed(), self.weight, self.identity)
+
+
+def fits_float32(factor: Tensor) -> bool:
+    lowest, highest = range_of_float32
+    largest = float(factor.abs().max()) if factor.numel() else 0.0
+    return largest == 0 or lowest <= largest <= highest

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from app.kernel import directions, elements, subspaces
 from app.kernel.factors import Branch, Factors
 from app.kernel.tiles import Tiled
@@ -42,9 +44,15 @@ def merge_factors(name: str, branches: Sequence[Branch], parameters: Mapping[str
     return low_rank[name](branches, **arguments(parameters))
 
 
-def merge_tiles(name: str, branches: Sequence[Branch], parameters: Mapping[str, Any]) -> Tiled:
-    """An element-wise method, ready for any tile: its sweeps are done, on as many threads as torch has."""
-    return element_wise[name](branches, **arguments(parameters))
+def merge_tiles(
+    name: str, branches: Sequence[Branch], parameters: Mapping[str, Any], dtype: torch.dtype = torch.float64
+) -> Tiled:
+    """An element-wise method, ready for any tile: its sweeps are done, on as many threads as torch has.
+
+    Args:
+        dtype: that deltas are computed in; see `Tiles`.
+    """
+    return element_wise[name](branches, dtype, **arguments(parameters))
 
 
 def arguments(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def decompose(tiled: Tiled, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]
     columns = tiled.tiles.shape[1]
     random = torch.Generator().manual_seed(0)
     directions = torch.randn(columns, width, generator=random, dtype=torch.float64).to(tiled.tiles.device)
-    energy = tiled.tiles.total(lambda first, last: tiled.tile(first, last).square_().sum())
+    energy = tiled.tiles.total(lambda first, last: tiled.tile(first, last).square_().sum(dtype=torch.float64))
     u = orthonormal(times(tiled, directions))
     v = orthonormal(transposed_times(tiled, u))
     u = orthonormal(times(tiled, v))

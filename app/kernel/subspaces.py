@@ -11,37 +11,38 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from app.kernel.bases import Basis
 from app.kernel.elections import elections
 from app.kernel.factors import Branch, Factors
 from app.kernel.selection import kth_largest
 
 eps = torch.finfo(torch.float64).eps
+rounding = 1e-12
+"""Of the sum of all magnitudes: a vote that is closer is a tie."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
     """The branches in the basis of all their factors."""
 
-    q_b: Tensor
-    """[out, min(R, out)], orthonormal columns."""
-    q_a: Tensor
-    """[in, min(R, in)], orthonormal columns."""
-    r_b: Tensor
-    r_a: Tensor
+    left: Basis
+    """Of the Bᵢ."""
+    right: Basis
+    """Of the Aᵢᵀ."""
     cores: list[Tensor]
     """Mᵢ of the deltas without their weights."""
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, branches: Sequence[Branch]) -> "Joint":
-        q_b, r_b = torch.linalg.qr(torch.cat([branch.delta.b.double() for branch in branches], dim=1))
-        q_a, r_a = torch.linalg.qr(torch.cat([branch.delta.a.double() for branch in branches]).mT)
+        left = Basis.of([[branch.delta.b for branch in branches]])
+        right = Basis.of([[branch.delta.a.mT for branch in branches]])
         cores, start = [], 0
         for branch in branches:
             end = start + branch.delta.rank
-            cores.append(branch.delta.gain * (r_b[:, start:end] @ r_a[:, start:end].mT))
+            cores.append(branch.delta.gain * (left.triangle[0, :, start:end] @ right.triangle[0, :, start:end].mT))
             start = end
-        return cls(q_b, q_a, r_b, r_a, cores, branches[0].delta.shape)
+        return cls(left, right, cores, branches[0].delta.shape)
 
     def svd(self, matrix: Tensor, magnitude: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """As `svd`; the noise is that of the dense delta's size."""
@@ -49,9 +50,14 @@ class Joint:
 
     def factors(self, core: Tensor) -> list[Factors]:
         """Q_B·core·Q_Aᵀ at the rank min(R, out, in)."""
-        if len(core) <= core.shape[1]:
-            return [Factors(a=core @ self.q_a.mT, b=self.q_b, gain=1.0)]
-        return [Factors(a=self.q_a.mT, b=self.q_b @ core, gain=1.0)]
+        rows, columns = core.shape
+        if rows <= columns:
+            return self.product(torch.eye(rows, dtype=core.dtype, device=core.device), core)
+        return self.product(core, torch.eye(columns, dtype=core.dtype, device=core.device))
+
+    def product(self, b: Tensor, a: Tensor) -> list[Factors]:
+        """(Q_B·b)·(a·Q_Aᵀ)."""
+        return [Factors(a=self.right.times(a.mT[None])[0].mT, b=self.left.times(b[None])[0], gain=1.0)]
 
 
 def svd(matrix: Tensor, size: int, magnitude: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,11 +134,11 @@ def cart(branches: Sequence[Branch], *, scale: float, fraction: float) -> list[F
 
 def knots_ties(branches: Sequence[Branch], *, density: float, scale: float) -> list[Factors]:
     """The SVD of [Δ₁ … Δ_N] is that of Q_B·[R_B,ᵢ·Lᵢ]·blockdiag(Qᵢᵀ), where Aᵢᵀ = Qᵢ·Lᵢᵀ: of a matrix of R columns."""
-    q_b, r_b = torch.linalg.qr(torch.cat([branch.delta.b.double() for branch in branches], dim=1))
+    left_basis = Basis.of([[branch.delta.b for branch in branches]])
     rights, smalls, start = [], [], 0
     for branch in branches:
-        left = branch.delta.gain * r_b[:, start : start + branch.delta.rank]
-        _, triangle = torch.linalg.qr(branch.delta.a.double().mT)
+        left = branch.delta.gain * left_basis.triangle[0, :, start : start + branch.delta.rank]
+        triangle = Basis.of([[branch.delta.a.mT]]).triangle[0]
         rights.append(left)
         smalls.append(left @ triangle.mT)
         start += branch.delta.rank
@@ -140,16 +146,17 @@ def knots_ties(branches: Sequence[Branch], *, density: float, scale: float) -> l
     u, _, _ = svd(torch.cat(smalls, dim=1), max(out_features, in_features * len(branches)))
     coordinates = [(u.mT @ left) @ branch.delta.a.double() for left, branch in zip(rights, branches, strict=True)]
     merged = scale * voted(coordinates, branches, density)
-    return at_joint_rank(q_b @ u, merged, branches)
+    return at_joint_rank(left_basis.times(u[None])[0], merged, branches)
 
 
 def core_ties(branches: Sequence[Branch], *, density: float, scale: float) -> list[Factors]:
     """The cores in the singular vectors of the joint factors: a basis that the factors alone decide."""
     joint = Joint.of(branches)
-    u, _, _ = svd(joint.r_b, max(joint.r_b.shape[1], joint.shape[0]))
-    v, _, _ = svd(joint.r_a, max(joint.r_a.shape[1], joint.shape[1]))
+    u, _, _ = svd(joint.left.triangle[0], max(joint.left.triangle.shape[2], joint.shape[0]))
+    v, _, _ = svd(joint.right.triangle[0], max(joint.right.triangle.shape[2], joint.shape[1]))
     merged = scale * voted([u.mT @ core @ v for core in joint.cores], branches, density)
-    return at_joint_rank(joint.q_b @ (u @ merged), (joint.q_a @ v).mT, branches)
+    (product,) = joint.product(u @ merged, v.mT)
+    return at_joint_rank(product.b, product.a, branches)
 
 
 def voted(values: Sequence[Tensor], branches: Sequence[Branch], density: float) -> Tensor:
@@ -158,8 +165,8 @@ def voted(values: Sequence[Tensor], branches: Sequence[Branch], density: float) 
         return values[0]
     k = int(density * values[0].numel())
     trimmed = [value.masked_fill(value.abs() < kth_largest(value.abs().flatten(), k), 0.0) for value in values]
-    weights = [branch.weight for branch in branches]
-    return elections["paper"].merge(zip(trimmed, weights, strict=True))
+    weights = torch.tensor([branch.weight for branch in branches], dtype=torch.float64, device=values[0].device)
+    return elections["paper"].merge(torch.stack(trimmed), weights, rounding)
 
 
 def at_joint_rank(b: Tensor, a: Tensor, branches: Sequence[Branch]) -> list[Factors]:

@@ -1,22 +1,39 @@
 """Deltas that exist one tile of rows at a time."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from app.kernel.factors import Branch
+from app.kernel.factors import Branch, fits_float32
 from app.kernel.rounding import round_once
 from app.kernel.selection import Search, samples
 from app.kernel.threads import in_order
 
-tile_values = 1 << 16
-"""Of one tile: a handful of float64 copies fit a processor's caches."""
-sampled_at_once = 1 << 13
+tile_values = 1 << 18
+"""Of one tile: those of a few deltas fit a processor's caches, and a call takes longer than making it."""
+crossing = 8
+"""Rows, and columns, of which every pair is looked at in a sample: more are faster to take, fewer are more independent."""
 
 Made = TypeVar("Made")
+
+
+class Buffers(threading.local):
+    """Each thread's working memory by name, used again for every tile: fresh memory costs ten times its copy."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Tensor] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Contiguous, with whatever it held; it is the thread's until the name is taken again."""
+        held = self.held.get(name)
+        if held is None or held.numel() < prod(shape):
+            self.held[name] = held = torch.empty(prod(shape), dtype=dtype, device=device)
+        return held[: prod(shape)].view(shape)
 
 
 class Tiles:
@@ -24,25 +41,42 @@ class Tiles:
 
     The table of tiles goes by the shape alone, and each is computed by one thread: a value has the same bits in every
     sweep, whatever the number of threads, so that it is always on one side of a threshold.
+
+    Args:
+        dtype: that deltas are computed in. float32 is enough for a result of 16 bits and is twice as fast; where it may
+            not hold the values (see `range_of_float32`) it is float64 all the same.
     """
 
-    def __init__(self, branches: Sequence[Branch]) -> None:
+    def __init__(self, branches: Sequence[Branch], dtype: torch.dtype = torch.float64) -> None:
         self.branches = branches
         self.shape = branches[0].delta.shape
-        self.a = [branch.delta.a.double() for branch in branches]
-        self.b = [branch.delta.b.double() * branch.delta.gain for branch in branches]
+        a = [branch.delta.a for branch in branches]
+        b = [branch.delta.b.double() * branch.delta.gain for branch in branches]
+        self.dtype = dtype if all(map(fits_float32, [*a, *b])) else torch.float64
+        self.a = [factor.to(self.dtype) for factor in a]
+        self.b = [factor.to(self.dtype) for factor in b]
         self.device = self.a[0].device
         rows, columns = self.shape
         self.rows_at_once = max(1, tile_values // columns)
         self.bounds = [(first, min(first + self.rows_at_once, rows)) for first in range(0, rows, self.rows_at_once)]
+        self.buffers = Buffers()
 
     @property
     def weights(self) -> list[float]:
         return [branch.weight for branch in self.branches]
 
-    def delta(self, index: int, first: int, last: int) -> Tensor:
-        """Rows of one Δ; [rows, in], float64, new memory."""
-        return self.b[index][first:last] @ self.a[index]
+    @property
+    def rounding(self) -> float:
+        """How close a vote must be to be a tie that rounding has broken, as a share of the sum of all magnitudes."""
+        return 1e-12 if self.dtype is torch.float64 else 4 * torch.finfo(self.dtype).eps
+
+    def buffer(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Working memory of the calling thread; see `Buffers`."""
+        return self.buffers.take(name, shape, dtype or self.dtype, self.device)
+
+    def delta(self, index: int, first: int, last: int, out: Tensor) -> Tensor:
+        """Rows of one Δ, in `out`; [rows, in]."""
+        return torch.mm(self.b[index][first:last], self.a[index], out=out)
 
     def each(self, work: Callable[[int, int], Made]) -> Iterator[Made]:
         """`work` of every tile's bounds, in order, on as many threads as torch has."""
@@ -50,30 +84,30 @@ class Tiles:
         return in_order(lambda bounds: work(*bounds), self.bounds, threads)
 
     def total(self, work: Callable[[int, int], Tensor]) -> Tensor:
-        """The sum of a small tensor over all tiles, in their order."""
-        return torch.stack(list(self.each(work))).sum(dim=0)
+        """The sum of a small tensor over all tiles, in their order; float64."""
+        return torch.stack(list(self.each(work))).sum(dim=0, dtype=torch.float64)
 
     def sample(self) -> Tensor:
-        """The deltas at some places, chosen without regard to their values; [N, places], float64."""
-        rows, columns = self.shape
+        """The deltas where some random rows and columns cross, chosen without regard to their values; [N, places]."""
         random = torch.Generator().manual_seed(0)
-        places = torch.randint(rows * columns, (min(samples, rows * columns),), generator=random).to(self.device)
-        parts = []
-        for part in torch.split(places, sampled_at_once):
-            row, column = part // columns, part % columns
-            pairs = zip(self.a, self.b, strict=True)
-            parts.append(torch.stack([(b[row] * a.mT[column]).sum(dim=1) for a, b in pairs]))
-        return torch.cat(parts, dim=1)
+        rows, columns = (torch.randint(side, (samples // crossing,), generator=random) for side in self.shape)
+        rows, columns = rows.to(self.device), columns.to(self.device)
+        crossings = []
+        for a, b in zip(self.a, self.b, strict=True):
+            b_rows = b.index_select(0, rows).view(-1, crossing, b.shape[1])
+            a_columns = a.mT.contiguous().index_select(0, columns).view(-1, crossing, len(a))
+            crossings.append((b_rows @ a_columns.mT).flatten())
+        return torch.stack(crossings)
 
     def search(self, values: Callable[[int, int], Tensor], k: int, sample: Tensor) -> Search:
         """For the k-th largest of what `values` gives for the rows of every tile."""
         rows, columns = self.shape
-        return Search(values, rows * columns, k, sample.sort().values.cpu())
+        return Search(values, rows * columns, k, sample)
 
     def find(self, searches: Sequence[Search]) -> list[float]:
         """What each search is for, by common sweeps."""
         while unfinished := [one for one in searches if one.found is None]:
-            looks = list(self.each(lambda first, last: [one.look(first, last) for one in unfinished]))
+            looks = list(self.each(lambda first, last: [one.look(first, last, self.buffer) for one in unfinished]))
             for index, one in enumerate(unfinished):
                 one.conclude([tile[index] for tile in looks])
         return [one.found for one in searches if one.found is not None]
@@ -85,12 +119,12 @@ class Tiled:
 
     tiles: Tiles
     merge: Callable[[int, int], Tensor]
-    """Of the rows from one to another; [rows, in], float64, new memory."""
+    """Of the rows from one to another; [rows, in], of the tiles' dtype, new memory."""
     summed: tuple[Tensor, Tensor] | None = None
-    """A [R, in] and B [out, R], float64, of what is added linearly."""
+    """A [R, in] and B [out, R], of the tiles' dtype, of what is added linearly."""
 
     def tile(self, first: int, last: int) -> Tensor:
-        """Rows of the change; float64, new memory."""
+        """Rows of the change; of the tiles' dtype, new memory."""
         merged = self.merge(first, last)
         if self.summed is None:
             return merged
@@ -98,5 +132,5 @@ class Tiled:
         return merged.addmm_(b[first:last], a)
 
     def add_to_base(self, base: Tensor, first: int, last: int, dtype: torch.dtype) -> Tensor:
-        """Rows of W + ΔW, summed in float64 and rounded once; [rows, in] of `dtype`."""
+        """Rows of W + ΔW, summed in the tiles' dtype and rounded once; [rows, in] of `dtype`, new memory."""
         return round_once(self.tile(first, last).add_(base), dtype)

@@ -10,15 +10,22 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from app.kernel.bases import Basis
 from app.kernel.factors import Factors
 from app.kernel.rounding import round_once
 from app.kernel.threads import in_order
 
+scaled_at_once = 4
+"""Ranks: what a processor's caches hold of them in float64."""
 
-def concatenate(stack: Sequence[Factors], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+
+def concatenate(stack: Sequence[Factors], dtype: torch.dtype, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The exact sum as one pair of factors, joined along the rank: ΔW = B·A with scaling 1.
 
-    Every gain is folded in float64 into the smaller factor of its pair, and each value rounded once.
+    Every gain is folded into the A of its pair, whose ranks lie one after another, and each value is rounded once.
+
+    Args:
+        out: memory for both, at least R·(out + in) values of `dtype`, used again; else new.
 
     Returns: A [R, in] and B [out, R] of `dtype`; R is the sum of the ranks.
     Raises: ValueError if the members' deltas differ in shape.
@@ -27,21 +34,27 @@ def concatenate(stack: Sequence[Factors], dtype: torch.dtype) -> tuple[Tensor, T
     if any(factors.shape != (out_features, in_features) for factors in stack):
         raise ValueError(f"one shape is needed, not {sorted({factors.shape for factors in stack})}")
     joined_rank = sum(factors.rank for factors in stack)
-    device = stack[0].a.device
-    a = torch.empty(joined_rank, in_features, dtype=dtype, device=device)
-    b = torch.empty(out_features, joined_rank, dtype=dtype, device=device)
+    if out is None:
+        out = torch.empty(joined_rank * (out_features + in_features), dtype=dtype, device=stack[0].a.device)
+    a = out[: joined_rank * in_features].view(joined_rank, in_features)
+    b = out[joined_rank * in_features :][: joined_rank * out_features].view(out_features, joined_rank)
     start = 0
     for factors in stack:
-        end = start + factors.rank
-        scaled_a, scaled_b = factors.a, factors.b
-        if out_features <= in_features:
-            scaled_b = scaled_b.double() * factors.gain
-        else:
-            scaled_a = scaled_a.double() * factors.gain
-        a[start:end] = round_once(scaled_a, dtype)
-        b[:, start:end] = round_once(scaled_b, dtype)
-        start = end
+        scale_into(a[start : start + factors.rank], factors.a, factors.gain)
+        start += factors.rank
+    torch.cat([round_once(factors.b, dtype) for factors in stack], dim=1, out=b)
     return a, b
+
+
+def scale_into(target: Tensor, values: Tensor, gain: float) -> None:
+    """gain·values, each rounded once to the dtype of `target`."""
+    is_exact_gain = float(torch.tensor(gain, dtype=values.dtype)) == gain
+    if values.dtype is target.dtype and is_exact_gain:
+        # one product of two numbers of the dtype, which rounds once itself
+        torch.mul(values, gain, out=target)
+    else:
+        for part, result in zip(torch.split(values, scaled_at_once), torch.split(target, scaled_at_once), strict=True):
+            result.copy_(round_once(part.double() * gain, target.dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,7 @@ def best_rank(
 ) -> list[LowRank]:
     """The best factors of a rank, or of the smallest rank ≥ 1 that keeps `energy`, for modules of one shape.
 
-    QR of the joined B and Aᵀ, then the SVD of the R × R core, in float64: the error is the dense SVD's own. Singular
+    Bases of the joined B and Aᵀ, then the SVD of the R × R core, in float64: the error is the dense SVD's own. Singular
     values that are rounding noise are exact zeros, and so are their columns: a rank beyond what exists adds no garbage.
 
     Args:
@@ -97,18 +110,15 @@ def best_rank(
 def _best_rank(
     stacks: Sequence[Sequence[Factors]], dtype: torch.dtype, rank: int | None, energy: float | None
 ) -> list[LowRank]:
-    joined = [concatenate(stack, torch.float64) for stack in stacks]
-    a = torch.stack([a for a, _ in joined])
-    b = torch.stack([b for _, b in joined])
-    del joined
-    q_b, r_b = torch.linalg.qr(b)
-    q_a, r_a = torch.linalg.qr(a.mT)
-    u_core, s, vh_core = torch.linalg.svd(r_b @ r_a.mT, full_matrices=False)
-    s = torch.where(s > s[:, :1] * max(b.shape[1], a.shape[2]) * torch.finfo(torch.float64).eps, s, 0.0)
+    left = Basis.of([[factors.b for factors in stack] for stack in stacks])
+    right = Basis.of([[factors.a.mT for factors in stack] for stack in stacks])
+    gains = torch.stack([gains_of(stack) for stack in stacks])
+    u_core, s, vh_core = svd_of_core(left.triangle * gains[:, None] @ right.triangle.mT, max(stacks[0][0].shape))
     singular_values = s.cpu()
     kept = [kept_rank(values, rank, energy) for values in singular_values]
     widest = max(rank_kept for rank_kept, _ in kept)
-    a, b = balanced(q_b @ u_core[:, :, :widest], s[:, :widest], vh_core[:, :widest] @ q_a.mT)
+    u, v = left.times(u_core[:, :, :widest]), right.times(vh_core[:, :widest].mT)
+    a, b = balanced(u, s[:, :widest], v.mT)
     return [
         LowRank(
             a=round_once(a[index, :rank_kept], dtype).contiguous(),
@@ -119,6 +129,18 @@ def _best_rank(
         )
         for index, (rank_kept, energy_kept) in enumerate(kept)
     ]
+
+
+def gains_of(stack: Sequence[Factors]) -> Tensor:
+    """The gain of the member that owns each rank; [R], float64."""
+    gains = [torch.full((factors.rank,), factors.gain, dtype=torch.float64) for factors in stack]
+    return torch.cat(gains).to(stack[0].a.device)
+
+
+def svd_of_core(core: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S, Vᵀ of a batch of cores; singular values that are rounding noise of a matrix with a side of `size` are zeros."""
+    u, s, vh = torch.linalg.svd(core, full_matrices=False)
+    return u, torch.where(s > s[:, :1] * size * torch.finfo(torch.float64).eps, s, 0.0), vh
 
 
 def balanced(u: Tensor, s: Tensor, vh: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,19 +164,3 @@ def kept_rank(singular_values: Tensor, rank: int | None, energy: float | None) -
         rank = 1 + int(torch.nonzero(lost[1:] <= 1 - energy)[0])
     kept = len(squares) if rank is None else min(rank, len(squares))
     return kept, 1.0 - float(lost[kept])
-
-
-def add_to_base(base: Tensor, a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """W + B·A for a tile of rows, summed in float64 and rounded once.
-
-    float64, because a float32 sum has too few bits to spare: it misrounds 1 of 10,000 values of a large stack in
-    bfloat16, and most values of a float32 result.
-
-    Args:
-        base: [rows, in], of any floating dtype.
-        a: [R, in], b: [rows, R], float64, from `concatenate`; for a base that is stored as [in, out] those of the
-            transposed factors.
-
-    Returns: [rows, in] of `dtype`, new memory.
-    """
-    return round_once(base.to(torch.float64, copy=True).addmm_(b, a), dtype)

@@ -16,9 +16,9 @@ from app.domain.plan import Plan
 from app.domain.recipe import Dtype, WeightFile
 from app.errors import ModuleNotInBase, UnsupportedFeature
 from app.formats.header import size_of_dtype
+from app.kernel.addition import Addition
 from app.kernel.rounding import round_once
 from app.kernel.threads import alone, in_order
-from app.kernel.vectorized import add_to_base, concatenate
 from app.objects.store import ByteStore
 from app.worker.progress import Meter
 from app.worker.stacks import ModuleStack
@@ -204,12 +204,13 @@ def cast_of(target: Target, store: ByteStore, start: int, count: int) -> Work:
     return cast
 
 
-Merge = Callable[[torch.Tensor, int, int, torch.dtype], torch.Tensor]
-"""(rows of the base, first row, last row, dtype of the result) → the rows of the result."""
+Merge = Callable[[torch.Tensor, int, int], torch.Tensor]
+"""(rows of the base, first row, last row) → the rows of the result."""
 
 
 def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torch.device) -> Iterator[Work]:
-    merge_rows, rows_at_once = merge_of(stack, target.fact.shape[1], store, device)
+    dtype = torch_dtypes[target.entry.dtype]
+    merge_rows, rows_at_once = merge_of(stack, target.fact.shape[1], dtype, store, device)
     rows, columns = target.fact.shape
     width = size_of_dtype[target.fact.dtype]
 
@@ -217,7 +218,7 @@ def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torc
         offset = target.fact.start + first * columns * width
         base = read_values(store, target.digest, target.fact.dtype, offset, (last - first) * columns)
         tile = base.reshape(last - first, columns).to(device)
-        merged = merge_rows(tile, first, last, torch_dtypes[target.entry.dtype])
+        merged = merge_rows(tile, first, last)
         check_finite(merged, target.entry.name)
         return bytes_of(merged)
 
@@ -226,20 +227,18 @@ def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torc
         yield partial(merge, first, last)
 
 
-def merge_of(stack: ModuleStack, columns: int, store: ByteStore, device: torch.device) -> tuple[Merge, int]:
-    """What a module's stack does to rows of the base's weight, and how many rows it takes at once."""
+def merge_of(
+    stack: ModuleStack, columns: int, dtype: torch.dtype, store: ByteStore, device: torch.device
+) -> tuple[Merge, int]:
+    """What a module's stack does to rows of the base's weight, for a result of `dtype`, and how many rows it takes at once."""
     if not stack.is_low_rank:
-        tiled = stack.load_tiled(store, device)
-        return tiled.add_to_base, tiled.tiles.rows_at_once
+        # beside a rounding to bfloat16 that of float32 is next to nothing
+        tiled = stack.load_tiled(store, device, torch.float32 if dtype is torch.bfloat16 else torch.float64)
+        return partial(tiled.add_to_base, dtype=dtype), tiled.tiles.rows_at_once
     factors = alone(partial(stack.load, store, device))
     if stack.module.is_transposed:
         factors = [pair.transposed() for pair in factors]
-    a, b = concatenate(factors, torch.float64)
-
-    def add(base: torch.Tensor, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
-        return add_to_base(base, a, b[first:last], dtype)
-
-    return add, max(1, tile_values // columns)
+    return Addition(factors, dtype).add_to_base, max(1, tile_values // columns)
 
 
 def carried_files(plan: Plan, base: BaseFiles, store: ByteStore) -> tuple[list[WeightFile], list[str]]:

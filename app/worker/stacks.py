@@ -101,13 +101,19 @@ class ModuleStack:
         summed, branches = self.load_summed(store, device), self.load_branches(store, device)
         return summed + (merge_factors(self.method.name, branches, self.method.parameters) if branches else [])
 
-    def load_tiled(self, store: ByteStore, device: torch.device) -> Tiled:
-        """The result of an element-wise method, in the rows of the base's weight. Raises: BlobDamaged."""
+    def load_tiled(self, store: ByteStore, device: torch.device, dtype: torch.dtype = torch.float64) -> Tiled:
+        """The result of an element-wise method, in the rows of the base's weight.
+
+        Args:
+            dtype: to compute in; see `Tiles`.
+
+        Raises: BlobDamaged.
+        """
         summed, branches = self.load_summed(store, device), self.load_branches(store, device)
         if self.module.is_transposed:
             summed, branches = [one.transposed() for one in summed], [branch.transposed() for branch in branches]
-        tiled = merge_tiles(self.method.name, branches, self.method.parameters)
-        return replace(tiled, summed=concatenate(summed, torch.float64)) if summed else tiled
+        tiled = merge_tiles(self.method.name, branches, self.method.parameters, dtype)
+        return replace(tiled, summed=concatenate(summed, tiled.tiles.dtype)) if summed else tiled
 
 
 def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -> list[ModuleStack]:
