@@ -11,6 +11,7 @@ from app.lineage import queue
 from app.lineage.engine import Database
 from app.merge.planning import Limits as PlanLimits
 from app.objects.store import ObjectStore, S3Options, open_store
+from app.outbound.sending import Sender
 from app.services.accounts import Accounts
 from app.services.aliasing import Aliasing
 from app.services.assessing import Assessing
@@ -23,6 +24,7 @@ from app.services.executing import Executing
 from app.services.following import Following
 from app.services.form_publishing import FormPublishing
 from app.services.holding import Holding
+from app.services.hooking import Hooking
 from app.services.limiting import Limiting
 from app.services.merging import Merging
 from app.services.planning import Planning
@@ -102,6 +104,7 @@ class Services:
     executing: Executing
     stacking: Stacking
     following: Following
+    hooking: Hooking
     recalling: Recalling
     assessing: Assessing
     collecting: Collecting
@@ -145,6 +148,7 @@ class Services:
         )
         merging = Merging(database, store, publishing, planning)
         stacking = Stacking(database, registering, merging)
+        hooking = Hooking(database, Sender(settings.allowed_networks, seconds=settings.outbound_seconds))
         return cls(
             http=HttpLimits(
                 public_url=settings.public_url,
@@ -177,7 +181,8 @@ class Services:
             merging=merging,
             executing=Executing(database, store, publishing, holding),
             stacking=stacking,
-            following=Following(database, stacking),
+            following=Following(database, stacking, hooking),
+            hooking=hooking,
             recalling=Recalling(database),
             assessing=Assessing(database),
             collecting=Collecting(

@@ -11,7 +11,19 @@ from fastapi import APIRouter, Depends
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import accounts, audit, health, merges, problems, recalls, repositories, stacks, uploads, versions
+from app.api import (
+    accounts,
+    audit,
+    health,
+    merges,
+    problems,
+    recalls,
+    repositories,
+    stacks,
+    uploads,
+    versions,
+    webhooks,
+)
 from app.api.document import DescribedApp, root
 from app.api.route import plain_url
 from app.api.straight import Straight, reads_below
@@ -60,6 +72,8 @@ def create_app(services: Services) -> DescribedApp:
         merges.streams,
         stacks.router,
         recalls.router,
+        webhooks.router,
+        webhooks.secrets,
     ):
         api.include_router(router)
     app.include_router(api)

@@ -2,6 +2,7 @@
 
 import os
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -102,6 +103,11 @@ class Settings(BaseSettings):
     collection_grace_seconds: PositiveFloat = 24 * 3600
     """An object that nothing needs, and a deleted repository, are kept for so long."""
 
+    outbound_networks: str = ""
+    """Networks that are not public and that webhooks may lie in all the same: `10.0.0.0/8,192.168.1.7/32`."""
+    outbound_seconds: PositiveFloat = 10
+    """A webhook's receiver answers within that."""
+
     database_pool_size: PositiveInt = 10
     """Connections that one process keeps."""
     database_statement_seconds: PositiveFloat = 30
@@ -137,9 +143,16 @@ class Settings(BaseSettings):
         if self.worker_stalled_seconds < 3 * self.worker_heartbeat_seconds:
             # one late heartbeat must not make a living worker look dead
             raise ValueError("worker_stalled_seconds must be at least three times worker_heartbeat_seconds")
+        for network in self.allowed_networks:
+            ip_network(network)
         if self.default_page_size > self.max_page_size:
             raise ValueError("default_page_size is larger than max_page_size")
         return self
+
+    @property
+    def allowed_networks(self) -> list[str]:
+        """Of `outbound_networks`, one by one."""
+        return [network.strip() for network in self.outbound_networks.split(",") if network.strip()]
 
     @property
     def object_store_url(self) -> str:

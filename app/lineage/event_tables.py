@@ -74,6 +74,8 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    public_id: Mapped[UUID] = mapped_column(unique=True)
+    """What its receiver knows it by: a number would tell how much is delivered here."""
     webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id"))
     event_id: Mapped[int] = mapped_column(BigInteger)
     replay: Mapped[int] = mapped_column(default=0)

@@ -55,13 +55,18 @@ unfinished_jobs = text(
 )
 
 
-def defer(connection: Connection, task: TaskName, **arguments: JSONValue) -> int:
+def defer(connection: Connection, task: TaskName, *, delay_seconds: int = 0, **arguments: JSONValue) -> int:
     """Queue a job in the caller's transaction: it exists if and only if that is committed. Returns the job's number.
 
     Raises: NotReady.
     """
     driver_connection = connection.connection.driver_connection
-    configured = deferring.configure_task(task.value, queue=queue_of[task].value, connection=driver_connection)
+    configured = deferring.configure_task(
+        task.value,
+        queue=queue_of[task].value,
+        connection=driver_connection,
+        schedule_in={"seconds": delay_seconds} if delay_seconds else None,
+    )
     try:
         return configured.defer(**arguments)
     except ConnectorException as error:

@@ -14,6 +14,7 @@ from app.domain.stack import Because, Outcome, Proposal, ProposalState, Stack, U
 from app.errors import AlreadyDecided, NotFound, RefusedPlan
 from app.lineage import accounts, audit, events, repositories, stacks
 from app.lineage.engine import Connection, Database
+from app.services.hooking import Hooking
 from app.services.results import described
 from app.services.stacking import LockView, OutcomeView, Stacking, outcome_seen
 
@@ -21,12 +22,13 @@ told_at_once = 100
 
 
 class Following:
-    def __init__(self, database: Database, stacking: Stacking) -> None:
+    def __init__(self, database: Database, stacking: Stacking, hooking: Hooking) -> None:
         self.database = database
         self.stacking = stacking
+        self.hooking = hooking
 
     def tell(self) -> None:
-        """Have every stack resolved that looks at a repository in which something happened."""
+        """Have every stack resolved that looks at a repository in which something happened, and every webhook told of it."""
         while True:
             with self.database.begin() as tx:
                 found = events.untold(tx, told_at_once)
@@ -35,6 +37,7 @@ class Following:
                 changed = {event.repository for event in found if event.type in resolution_changes}
                 for stack in stacks.dependents(tx, changed):
                     stacks.follow(tx, stack)
+                self.hooking.tell(tx, found)
                 events.forget(tx, found)
 
     def update(self, id: UUID) -> None:

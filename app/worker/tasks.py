@@ -37,6 +37,7 @@ class MergeTasks:
         )
         app.task(name=TaskName.TELL.value, queue=QueueName.CHORES.value, retry=again)(self.tell)
         app.task(name=TaskName.UPDATE_STACK.value, queue=QueueName.CHORES.value, retry=again)(self.update_stack)
+        app.task(name=TaskName.DELIVER.value, queue=QueueName.CHORES.value, retry=again)(self.deliver)
         collect = app.task(name=TaskName.COLLECT.value, queue=QueueName.CHORES.value, retry=again)(self.collect)
         app.periodic(cron="17 * * * *")(collect)
 
@@ -93,6 +94,10 @@ class MergeTasks:
     def update_stack(self, stack: str) -> None:
         """Something changed where a stack looks."""
         self.services.following.update(UUID(stack))
+
+    def deliver(self) -> None:
+        """What is due to webhooks."""
+        self.services.hooking.deliver()
 
     def collect(self, timestamp: int) -> None:
         """Hourly; `timestamp` is the hour it is for."""

@@ -164,6 +164,7 @@ def upgrade() -> None:
     op.create_table(
         "deliveries",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("public_id", sa.Uuid(), nullable=False),
         sa.Column("webhook_id", sa.Uuid(), nullable=False),
         sa.Column("event_id", sa.BigInteger(), nullable=False),
         sa.Column("replay", sa.Integer(), nullable=False),
@@ -177,6 +178,7 @@ def upgrade() -> None:
         sa.CheckConstraint("state in ('waiting', 'delivered', 'failed')", name=op.f("ck_deliveries_state")),
         sa.ForeignKeyConstraint(["webhook_id"], ["webhooks.id"], name=op.f("fk_deliveries_webhook_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_deliveries_public_id")),
         sa.UniqueConstraint("webhook_id", "event_id", "replay", name=op.f("uq_deliveries_webhook_id_event_id_replay")),
     )
     op.create_index(

@@ -17,7 +17,7 @@ def states(registry: Registry) -> dict[str, str]:
         " JOIN repositories r ON r.id = v.repository_id JOIN namespaces n ON n.id = r.namespace_id"
     )
     with registry.services.database.read() as tx:
-        return dict(tx.execute(statement).all())  # type: ignore[arg-type]  # rows of two are pairs
+        return dict(tx.execute(statement).all())
 
 
 def recalled(registry: Registry) -> set[str]:

@@ -1,0 +1,301 @@
+"""Webhooks, and what is to be delivered to each: one delivery at a time, in the order of the events."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Row, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.domain.event import EventType
+from app.lineage import event_tables as e
+from app.lineage import queue
+from app.lineage import tables as t
+from app.lineage.queue import TaskName
+
+lease_seconds = 60
+"""Far more than one attempt may take: whoever has not come back then has died."""
+longest_pause_seconds = 300
+give_up_after = "3 days"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    id: UUID
+    namespace: UUID
+    namespace_name: str
+    repository: UUID | None
+    repository_name: str | None
+    user: UUID
+    url: str
+    secret: str
+    events: tuple[EventType, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    id: UUID
+    payload: dict[str, Any]
+    state: str
+    attempts: int
+    status: int | None
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A worker's right to send one delivery now."""
+
+    webhook: Webhook
+    number: int
+    delivery: UUID
+    payload: dict[str, Any]
+    attempts: int
+    """So far."""
+    leased_until: datetime
+
+
+def selection() -> Any:
+    w, r, n = e.Webhook, t.Repository, t.Namespace
+    return (
+        select(
+            w.id,
+            w.namespace_id,
+            n.name.label("namespace"),
+            w.repository_id,
+            r.name.label("repository"),
+            w.user_id,
+            w.url,
+            w.secret,
+            w.events,
+            w.created_at,
+        )
+        .join(n, n.id == w.namespace_id)
+        .outerjoin(r, r.id == w.repository_id)
+        .where(w.deleted_at.is_(None))
+    )
+
+
+def webhook_of(row: Row[Any]) -> Webhook:
+    return Webhook(
+        id=row.id,
+        namespace=row.namespace_id,
+        namespace_name=row.namespace,
+        repository=row.repository_id,
+        repository_name=None if row.repository is None else f"{row.namespace}/{row.repository}",
+        user=row.user_id,
+        url=row.url,
+        secret=row.secret,
+        events=tuple(EventType(name) for name in row.events),
+        created_at=row.created_at,
+    )
+
+
+def insert_webhook(
+    tx: Connection,
+    id: UUID,
+    namespace: UUID,
+    repository: UUID | None,
+    user: UUID,
+    url: str,
+    secret: str | None,
+    events: Sequence[EventType],
+) -> None:
+    tx.execute(
+        insert(e.Webhook).values(
+            id=id,
+            namespace_id=namespace,
+            repository_id=repository,
+            user_id=user,
+            url=url,
+            secret=secret or "whsec_" + secrets.token_urlsafe(32),
+            events=[event.value for event in events],
+        )
+    )
+
+
+def count(tx: Connection, namespace: UUID) -> int:
+    w = e.Webhook
+    statement = select(func.count()).where(w.namespace_id == namespace, w.deleted_at.is_(None))
+    return int(tx.execute(statement).scalar_one())
+
+
+def find(tx: Connection, id: UUID, namespaces: Sequence[UUID] | None) -> Webhook | None:
+    """One of these namespaces; None: of any."""
+    statement = selection().where(e.Webhook.id == id)
+    if namespaces is not None:
+        statement = statement.where(e.Webhook.namespace_id.in_(namespaces))
+    row = tx.execute(statement).first()
+    return None if row is None else webhook_of(row)
+
+
+def list_webhooks(tx: Connection, namespaces: Sequence[UUID], after: UUID | None, limit: int) -> list[Webhook]:
+    statement = selection().where(e.Webhook.namespace_id.in_(namespaces)).order_by(e.Webhook.id).limit(limit)
+    if after is not None:
+        statement = statement.where(e.Webhook.id > after)
+    return [webhook_of(row) for row in tx.execute(statement)]
+
+
+def mark_deleted(tx: Connection, id: UUID) -> None:
+    """What waits for it is given up."""
+    tx.execute(update(e.Webhook).where(e.Webhook.id == id).values(deleted_at=func.now(), due_at=None))
+    d = e.Delivery
+    ended = {"state": "failed", "error": "the webhook was deleted", "finished_at": func.now()}
+    tx.execute(update(d).where(d.webhook_id == id, d.state == "waiting").values(**ended))
+
+
+def listening(tx: Connection, type: EventType, repository: UUID) -> list[Webhook]:
+    """The webhooks that asked for events of this type in this repository."""
+    w = e.Webhook
+    holder = select(t.Repository.namespace_id).where(t.Repository.id == repository).scalar_subquery()
+    statement = selection().where(
+        w.namespace_id == holder,
+        or_(w.repository_id.is_(None), w.repository_id == repository),
+        w.events.contains([type.value]),
+    )
+    return [webhook_of(row) for row in tx.execute(statement.order_by(w.id))]
+
+
+def enqueue(tx: Connection, webhook: UUID, event: int, payload: dict[str, Any], replay: int = 0) -> UUID | None:
+    """Have something delivered; None if it is on its way already."""
+    d, w = e.Delivery, e.Webhook
+    public_id = uuid4()
+    statement = (
+        insert(d)
+        .values(
+            public_id=public_id,
+            webhook_id=webhook,
+            event_id=event,
+            replay=replay,
+            payload={"id": str(public_id), **payload},
+            state="waiting",
+        )
+        .on_conflict_do_nothing(index_elements=["webhook_id", "event_id", "replay"])
+        .returning(d.id)
+    )
+    if tx.execute(statement).first() is None:
+        return None
+    tx.execute(update(w).where(w.id == webhook, w.due_at.is_(None)).values(due_at=func.clock_timestamp()))
+    queue.defer(tx, TaskName.DELIVER)
+    return public_id
+
+
+def claim(tx: Connection) -> Attempt | None:
+    """The oldest waiting delivery of a webhook that is due and that nobody sends to; None: there is nothing to do now."""
+    w, d = e.Webhook, e.Delivery
+    now = func.clock_timestamp()
+    due = (
+        select(w.id)
+        .where(w.due_at <= now, w.deleted_at.is_(None), or_(w.leased_until.is_(None), w.leased_until < now))
+        .order_by(w.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    id = tx.execute(due).scalar()
+    if id is None:
+        return None
+    lease = now + text(f"interval '{lease_seconds} seconds'")
+    leased = update(w).where(w.id == id).values(leased_until=lease).returning(w.leased_until)
+    leased_until = tx.execute(leased).scalar_one()
+    oldest = select(d.id, d.public_id, d.payload, d.attempts).where(d.webhook_id == id, d.state == "waiting")
+    row = tx.execute(oldest.order_by(d.id).limit(1)).first()
+    found = find(tx, id, None)
+    if row is None or found is None or leased_until is None:
+        tx.execute(update(w).where(w.id == id).values(leased_until=None, due_at=None))
+        return None
+    return Attempt(found, row.id, row.public_id, row.payload, row.attempts, leased_until)
+
+
+settle_delivery = text(
+    """
+    UPDATE deliveries SET
+        attempts = attempts + 1,
+        status = CAST(:status AS integer),
+        error = :error,
+        state = CASE
+            WHEN CAST(:error AS text) IS NULL THEN 'delivered'
+            WHEN created_at < now() - CAST(:patience AS interval) THEN 'failed'
+            ELSE 'waiting'
+        END,
+        finished_at = CASE
+            WHEN CAST(:error AS text) IS NULL OR created_at < now() - CAST(:patience AS interval) THEN clock_timestamp()
+        END
+    WHERE id = :delivery AND state = 'waiting'
+    AND EXISTS (SELECT FROM webhooks WHERE id = :webhook AND leased_until = :leased_until)
+    RETURNING state
+    """
+)
+settle_webhook = text(
+    """
+    UPDATE webhooks SET leased_until = NULL, due_at = CASE
+        WHEN NOT EXISTS (SELECT FROM deliveries WHERE webhook_id = webhooks.id AND state = 'waiting') THEN NULL
+        ELSE clock_timestamp() + make_interval(secs => :pause_seconds)
+    END
+    WHERE id = :webhook AND leased_until = :leased_until
+    """
+)
+
+
+def settle(tx: Connection, attempt: Attempt, status: int | None, error: str | None) -> None:
+    """What came of an attempt; without an error it was delivered. A failed one is tried again before any later one."""
+    # an event that is recorded meanwhile finds the webhook either still due or due no more, and never in between
+    tx.execute(select(e.Webhook.id).where(e.Webhook.id == attempt.webhook.id).with_for_update())
+    values = {"webhook": attempt.webhook.id, "leased_until": attempt.leased_until}
+    outcome = {"delivery": attempt.number, "status": status, "error": error, "patience": give_up_after}
+    state = tx.execute(settle_delivery, values | outcome).scalar()
+    pause_seconds = 0.0
+    if state == "waiting":
+        pause_seconds = float(min(2**attempt.attempts, longest_pause_seconds))
+        queue.defer(tx, TaskName.DELIVER, delay_seconds=int(pause_seconds) + 1)
+    tx.execute(settle_webhook, values | {"pause_seconds": pause_seconds})
+
+
+def delivery_of(row: Row[Any]) -> Delivery:
+    return Delivery(
+        id=row.public_id,
+        payload=row.payload,
+        state=row.state,
+        attempts=row.attempts,
+        status=row.status,
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def deliveries(tx: Connection, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
+    """Newest first."""
+    d = e.Delivery
+    statement = select(d.__table__).where(d.webhook_id == webhook).order_by(d.id.desc()).limit(limit)
+    if before is not None:
+        place = select(d.id).where(d.webhook_id == webhook, d.public_id == before).scalar_subquery()
+        statement = statement.where(d.id < place)
+    return [delivery_of(row) for row in tx.execute(statement)]
+
+
+def replay(tx: Connection, webhook: UUID, delivery: UUID) -> Delivery | None:
+    """Deliver something once more, after all that waits; None if there is no such delivery."""
+    d = e.Delivery
+    row = tx.execute(select(d.event_id, d.payload).where(d.webhook_id == webhook, d.public_id == delivery)).first()
+    if row is None:
+        return None
+    last = select(func.max(d.replay)).where(d.webhook_id == webhook, d.event_id == row.event_id)
+    payload = {name: value for name, value in row.payload.items() if name != "id"}
+    made = enqueue(tx, webhook, row.event_id, payload, int(tx.execute(last).scalar_one()) + 1)
+    found = tx.execute(select(d.__table__).where(d.public_id == made)).first()
+    return None if found is None else delivery_of(found)
+
+
+def expire(tx: Connection, days: int) -> int:
+    """Forget what was delivered or given up so long ago."""
+    d = e.Delivery
+    statement = d.__table__.delete().where(  # type: ignore[attr-defined]  # Declarative types it as FromClause
+        d.finished_at < func.now() - text(f"interval '{days} days'")
+    )
+    return tx.execute(statement).rowcount

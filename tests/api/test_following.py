@@ -1,0 +1,217 @@
+"""Stacks kept current: events against what is computed from scratch; policies; exactly one lock per change of outcome."""
+
+import random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from app.domain.caller import Caller
+from app.errors import RegistryError
+from app.lineage import stacks
+from tests.api.conftest import Registry, User, done, make_adapter, refused
+from tests.api.test_stacks import put, versions_of
+
+
+def outcome_from_scratch(registry: Registry, stack: str) -> str | None:
+    """The digest that a resolution has now; None if there is none. Nothing is kept."""
+    services = registry.services
+    with services.database.begin() as tx:
+        found = stacks.find(tx, UUID(stack))
+        assert found is not None
+        try:
+            digest: str | None = services.stacking.outcome(tx, found, told_to=Caller(is_admin=True)).digest
+        except RegistryError:
+            digest = None
+        tx.rollback()
+    return digest
+
+
+def jobs(registry: Registry, *, twice: bool) -> None:
+    """Do the chores that wait, and leave the merges; twice: as if each had been delivered two times."""
+    services = registry.services
+    while True:
+        with services.database.begin() as tx:
+            waiting = tx.execute(
+                text(
+                    "DELETE FROM procrastinate_jobs WHERE task_name IN ('tell', 'update_stack') RETURNING task_name, args"
+                )
+            ).all()
+        if not waiting:
+            return
+        for job in [*waiting, *(waiting if twice else ())]:
+            if job.task_name == "tell":
+                services.following.tell()
+            else:
+                services.following.update(UUID(job.args["stack"]))
+
+
+def digests(registry: Registry, stack: str) -> list[str]:
+    with registry.services.database.read() as tx:
+        return list(
+            tx.execute(
+                text("SELECT digest FROM locks WHERE stack_id = CAST(:stack AS uuid) ORDER BY number"), {"stack": stack}
+            ).scalars()
+        )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_after_random_events_every_stack_has_the_lock_that_is_computed_from_scratch(
+    registry: Registry, seed: int
+) -> None:
+    dice = random.Random(seed)
+    alice = registry.user("alice")
+    files = [make_adapter(number, rank=1, shape=(4, 3), modules=("m.q_proj",)).files for number in range(12)]
+    names = ["base", "x", "y", "z"]
+    published: list[str] = []
+    recalls: list[str] = []
+
+    def publish() -> None:
+        name = dice.choice(names)
+        parents = [version for version in published if not version.startswith(f"alice/{name}@")]
+        builds_on = dice.sample(parents, 1) if parents and dice.random() < 0.7 else []
+        if alice.get(f"/repositories/alice/{name}").status_code == 404:
+            alice.repository(name)
+        answer = alice.try_publish(f"alice/{name}", dice.choice(files), builds_on=builds_on)
+        if answer.status_code == 201:
+            published.append(answer.json()["reference"])
+
+    for _ in range(6):
+        publish()
+    for name in names:
+        if alice.get(f"/repositories/alice/{name}").status_code == 404:
+            alice.repository(name)
+    followed: dict[str, list[str | None]] = {}
+    for number in range(5):
+        wanted = [
+            {"adapter": f"alice/{name}", "range": dice.choice(["", ">=1", "<1.2"])}
+            for name in dice.sample(names, dice.randint(1, 3))
+        ]
+        if number == 0:
+            wanted[0] = {"adapter": "alice/x@prod"}
+        followed[put(alice, f"alice/stack{number}", *wanted, update="auto")["uuid"]] = []
+
+    for step in range(24):
+        kind = dice.choice(["publish", "publish", "alias", "delete", "recall", "undo", "hide"])
+        some = dice.choice(published)
+        name, _, version = some.partition("@")
+        if kind == "publish":
+            publish()
+        elif kind == "alias":
+            alice.put(f"/repositories/{name}/aliases/prod", {"version": version})
+        elif kind == "delete":
+            alice.delete(f"/repositories/{name}/versions/{version}")
+        elif kind == "recall":
+            answer = alice.post("/recalls", {"version": some, "reason": "random"})
+            recalls += [answer.json()["id"]] if answer.status_code == 201 else []
+        elif kind == "undo" and recalls:
+            alice.delete(f"/recalls/{recalls.pop()}")
+        elif kind == "hide":
+            visibility = dice.choice(["public", "private"])
+            done(alice.patch(f"/repositories/{name}", {"visibility": visibility}))
+        jobs(registry, twice=step % 2 == 1)
+        for stack, history in followed.items():
+            scratch = outcome_from_scratch(registry, stack)
+            if scratch is not None and (not history or history[-1] != scratch):
+                history.append(scratch)
+            assert digests(registry, stack) == history, (step, kind, some)
+    assert sum(len(history) for history in followed.values()) > 6
+    with registry.services.database.read() as tx:
+        executions = list(
+            tx.execute(text("SELECT recipe_digest FROM merge_executions WHERE state <> 'cancelled'")).scalars()
+        )
+    assert len(set(executions)) == len(executions)
+
+
+def proposals(user: User, stack: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = done(user.get(f"/stacks/{stack}/proposals"))["items"]
+    return items
+
+
+def test_a_proposal_is_accepted_rejected_or_withdrawn(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    put(bob, "bob/chat", "alice/x", update="propose")
+    registry.work()
+    (first,) = proposals(bob, "bob/chat")
+    assert (first["number"], first["state"], first["because"]) == (1, "open", "update")
+    assert versions_of(first) == ["alice/x@1.0.0"]
+    refused(alice.post("/stacks/bob/chat/proposals/1/accept"), 403, "forbidden")
+    lock = done(bob.post("/stacks/bob/chat/proposals/1/accept"), 201)
+    assert (lock["number"], lock["because"]) == (1, "proposal")
+    assert registry.work() == 1
+    assert done(bob.get("/stacks/bob/chat"))["lock"]["version"] == "1.0.0"
+    assert refused(bob.post("/stacks/bob/chat/proposals/1/reject"), 409, "already-decided")["state"] == "accepted"
+
+    alice.publish("alice/x", make_adapter(2), version="1.1.0")
+    registry.work()
+    done(bob.post("/stacks/bob/chat/proposals/2/reject"), 204)
+    done(alice.put("/repositories/alice/x/aliases/prod", {"version": "1.1.0"}))
+    registry.work()
+    assert [it["state"] for it in proposals(bob, "bob/chat")] == ["rejected", "accepted"], "it is not proposed again"
+
+    for number in (2, 3):
+        alice.publish("alice/x", make_adapter(1 + number), version=f"1.{number}.0")
+        registry.work()
+    assert [it["state"] for it in proposals(bob, "bob/chat")][:2] == ["open", "withdrawn"]
+    done(alice.delete("/repositories/alice/x/versions/1.3.0"), 204)
+    done(alice.delete("/repositories/alice/x/versions/1.2.0"), 204)
+    done(alice.delete("/repositories/alice/x/versions/1.1.0"), 204)
+    registry.work()
+    assert "open" not in [it["state"] for it in proposals(bob, "bob/chat")], "the lock that stands is right again"
+    assert [it["number"] for it in done(bob.get("/stacks/bob/chat/locks"))["items"]] == [1]
+    refused(bob.post("/stacks/bob/chat/proposals/9/accept"), 404, "not-found")
+
+
+def test_a_recall_proposes_a_lock_without_it_even_where_versions_are_pinned(registry: Registry) -> None:
+    alice = registry.user("alice")
+    for number in range(2):
+        alice.publish("alice/x", make_adapter(number), version=f"1.{number}.0")
+    put(alice, "alice/chat", "alice/x", update="pin")
+    assert versions_of(done(alice.post("/stacks/alice/chat/lock"), 201)) == ["alice/x@1.1.0"]
+    alice.publish("alice/x", make_adapter(3), version="1.2.0")
+    registry.work()
+    assert proposals(alice, "alice/chat") == []
+    made = [done(alice.post("/recalls", {"version": f"alice/x@1.{n}.0", "reason": "bad"}), 201) for n in (2, 1)]
+    registry.work()
+    (found,) = proposals(alice, "alice/chat")
+    assert (found["because"], found["state"]) == ("recall", "open")
+    assert versions_of(found) == ["alice/x@1.0.0"]
+    done(alice.delete(f"/recalls/{made[1]['id']}"), 204)
+    registry.work()
+    assert [it["state"] for it in proposals(alice, "alice/chat")] == ["withdrawn"]
+
+
+def test_a_stack_that_follows_is_merged_again_without_what_was_recalled(registry: Registry) -> None:
+    alice = registry.user("alice")
+    for number in range(2):
+        alice.publish("alice/x", make_adapter(number), version=f"1.{number}.0")
+    put(alice, "alice/chat", "alice/x", update="auto")
+    registry.work()
+    before = done(alice.get("/repositories/alice/chat/versions/main"))
+    assert before["merged_from"][0]["reference"] == "alice/x@1.1.0"
+    done(alice.post("/recalls", {"version": "alice/x@1.1.0", "reason": "bad"}), 201)
+    assert done(alice.get("/repositories/alice/chat/versions/1.0.0"))["state"] == "recalled"
+    registry.work()
+    after = done(alice.get("/repositories/alice/chat/versions/main"))
+    assert (after["version"], after["state"]) == ("2.0.0", "published")
+    assert after["merged_from"][0]["reference"] == "alice/x@1.0.0"
+
+
+def test_a_stack_without_an_outcome_says_why_to_its_maintainer(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    put(alice, "alice/chat", "alice/x", update="auto")
+    registry.work()
+    done(alice.delete("/repositories/alice/x/versions/1.0.0"), 204)
+    registry.work()
+    problem = done(alice.get("/stacks/alice/chat"))["problem"]
+    assert problem["type"] == "/problems/unresolvable"
+    assert problem["because"]["name"] == "no-version"
+    assert "because" not in done(bob.get("/stacks/alice/chat"))["problem"]
+    assert done(alice.get("/stacks/alice/chat"))["lock"]["number"] == 1
+    alice.publish("alice/x", make_adapter(2), version="1.1.0")
+    registry.work()
+    assert done(alice.get("/stacks/alice/chat"))["problem"] is None
+    assert done(alice.get("/stacks/alice/chat"))["lock"]["number"] == 2
