@@ -1,7 +1,7 @@
 """Merging, as callers see it: a recipe is planned, refused or queued, watched, withdrawn, and its result read."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -88,6 +88,7 @@ class Merging:
         planned = self.planning.plan(tx, caller, recipe, stack)
         execution, state, is_new = merges.find_or_insert_execution(tx, uuid4(), planned.digest, planned.plan)
         is_done = state is MergeState.SUCCEEDED
+        is_known = is_new or merges.is_known_to(tx, execution, caller)
         merges.insert_request(
             tx,
             id,
@@ -96,8 +97,7 @@ class Merging:
             recipe,
             planned.plan,
             inputs=planned.inputs,
-            # that somebody else asked before is nobody's business
-            is_cached=is_done and merges.is_known_to(tx, execution, caller),
+            is_cached=is_done and is_known,
             target=None if planned.target is None else planned.target.id,
             target_version=None if recipe.publish is None else recipe.publish.version,
         )
@@ -111,7 +111,9 @@ class Merging:
         audit.record(
             tx, caller, "merge.requested", str(id), namespace=target or caller.user, recipe_digest=planned.digest
         )
-        return self._view(tx, caller, self._own(tx, caller, id))
+        made = self._own(tx, caller, id)
+        # that somebody else asked before is nobody's business: the answer is the one to a new recipe
+        return self._view(tx, caller, made if is_known else as_new(made))
 
     def _own(self, tx: Connection, caller: Caller, id: UUID) -> Merge:
         found = merges.find(tx, id, caller)
@@ -199,6 +201,23 @@ class Merging:
         merge = self.files(caller, id).merge
         digest = merge.content_digest or merge.recipe_digest
         return archive_of(f"merge-{str(id)[:8]}", digest, merge.files, merge.finished_at or merge.created_at)
+
+
+def as_new(merge: Merge) -> Merge:
+    """A request as it is where nobody has asked for the same before."""
+    return replace(
+        merge,
+        state=MergeState.QUEUED,
+        progress=Progress(0, merge.plan.modules, "modules"),
+        content_digest=None,
+        files=(),
+        report={},
+        error=None,
+        published=None,
+        is_evicted=False,
+        started_at=None,
+        finished_at=None,
+    )
 
 
 def versions_in(plan: Plan) -> Iterable[UUID]:
