@@ -1,42 +1,22 @@
 """What one client may take of a server, and what is left for the others."""
 
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import httpx
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 
+from app.commands.http_protocol import longest_head_bytes
 from app.domain.names import RepositoryName
 from app.errors import NameExists
-from app.server import create_app
 from app.services.registering import NewRepository
 from app.settings import Settings
 from tests.api.conftest import Registry, admin_token, digest_of, done, make_adapter, refused
-
-as_admin = {"Authorization": f"Bearer {admin_token}"}
-
-
-@contextmanager
-def served(registry: Registry) -> Iterator[httpx.Client]:
-    """The registry on a real socket; a client of the administrator's."""
-    server = uvicorn.Server(uvicorn.Config(create_app(registry.services), port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=as_admin, timeout=30) as http:
-            yield http
-    finally:
-        server.should_exit = True
-        thread.join()
+from tests.api.serving import served
 
 
 def dawdler(http: httpx.Client, data: bytes, sent: int) -> socket.socket:
@@ -200,3 +180,11 @@ def test_readers_that_dawdle_leave_the_server_to_the_others(registry: Registry) 
             assert opened.recv(12) == b"HTTP/1.1 200"
         assert http.get("/api/v1/whoami").status_code == 200
         assert http.get("/readyz").status_code == 200
+
+
+def test_a_head_without_end_is_cut_off(registry: Registry) -> None:
+    with served(registry) as http:
+        endless = socket.create_connection((http.base_url.host, http.base_url.port or 80), timeout=30)
+        endless.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Endless: " + b"x" * longest_head_bytes)
+        assert answer_to(endless).startswith("HTTP/1.1 400")
+        assert http.get("/healthz", headers={"X-Long": "x" * (longest_head_bytes // 2)}).status_code == 200
