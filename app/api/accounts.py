@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from app.api.auth import Administrator, Reader, ServicesDep, Writer
-from app.api.bodies import Answer, Body, Listed, example
+from app.api.bodies import Answer, Body, Listed, Name, example
 from app.api.paging import PageDep, time_and_id
 from app.api.route import BoundedRoute, JsonRoute
 from app.domain.caller import MemberRole, Scope
@@ -18,7 +18,7 @@ router = APIRouter(route_class=JsonRoute)
 tokens = APIRouter(route_class=BoundedRoute)
 """Apart: their answers hold a secret, which nobody keeps."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+TokenName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class UserBody(Body):
@@ -75,7 +75,7 @@ class OrganizationAnswer(Answer):
 class TokenBody(Body):
     model_config = example({"name": "laptop", "scopes": ["read"]})
 
-    name: Name
+    name: TokenName
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)] = [Scope.READ, Scope.WRITE, Scope.MERGE]
     expires_at: AwareDatetime | None = None
     user: Name | None = Field(None, description="For whom; administrators only")

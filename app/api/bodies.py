@@ -14,6 +14,12 @@ from app.domain.version import File, Parent, Version
 
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    # told, and checked with the other rules of names, which say more than that a pattern does not match
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9._-]+$", "maxLength": 96}),
+]
 Weight = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Item = TypeVar("Item")
 

@@ -16,7 +16,7 @@ from app.api.route import BoundedRoute, JsonRoute, longest_key, policy_of
 
 root = "/api/v1"
 version_path = "/repositories/{namespace}/{name}/versions/{ref}"
-about_bytes = tuple(f"{root}/{what}" for what in ("blobs/", "merges", "repositories/", "uploads"))
+about_bytes = tuple(f"{root}/{what}" for what in ("blobs/", "merges", "recalls", "repositories/", "stacks/", "uploads"))
 """Paths where bytes and what is made of them come, go, and are not there any more."""
 unsafe_methods = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -63,12 +63,14 @@ parameter_examples = {
     "action": "version.publish",
     "subject": "alice/instruct@1.0.0",
 }
-"""By the parameter's name; a `name` in a path of its own stands in `examples_of_path`."""
-examples_of_path = {
-    "/problems/{name}": "version-conflict",
-    f"{root}/organizations/{{name}}": "lab",
+"""By the parameter's name."""
+names_below = {
+    "/problems/": "version-conflict",
+    f"{root}/organizations/": "lab",
     f"{root}/base-models": "acme/tiny-mirror",
+    f"{root}/stacks/": "chat",
 }
+"""Examples of a `name` that is no repository's, by the beginning of the path."""
 
 idempotency_key = {
     "name": "Idempotency-Key",
@@ -174,7 +176,7 @@ def complete_operation(operation: dict[str, Any], route: APIRoute, path: str, me
     for parameter in operation.get("parameters", ()):
         example = parameter_examples.get(parameter["name"])
         if parameter["name"] == "name":
-            example = examples_of_path.get(path, example)
+            example = next((name for beginning, name in names_below.items() if path.startswith(beginning)), example)
         if example is not None:
             parameter["example"] = example
 
@@ -195,7 +197,8 @@ def statuses_of(route: APIRoute, path: str, method: str, policy: Policy | None) 
         found.add(413)
     if is_write and not is_bounded:
         found.add(408)
-    if is_write:
+    # a repository of another kind is no stack
+    if is_write or path.startswith(f"{root}/stacks/"):
         found.add(409)
     if is_write and method != "DELETE" and path.startswith(about_bytes):
         found.add(507)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints
 
 from app.api.auth import Anyone, ServicesDep, Writer
-from app.api.bodies import Answer, Body, Listed
+from app.api.bodies import Answer, Body, Listed, example
 from app.api.paging import PageDep, time_and_id
 from app.api.route import JsonRoute
 from app.domain.names import RepositoryName
@@ -19,6 +19,10 @@ router = APIRouter(route_class=JsonRoute)
 
 
 class RecallAskedBody(Body):
+    model_config = example(
+        {"version": "alice/old5@1.0.0", "reason": "It was trained on the test set", "severity": "low"}
+    )
+
     version: Annotated[str, StringConstraints(min_length=3, max_length=500)]
     reason: Annotated[str, StringConstraints(min_length=1, max_length=10_000, pattern=r"^[^\x00]*$")]
     severity: Severity = Severity.HIGH

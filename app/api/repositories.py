@@ -8,7 +8,18 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints
 
 from app.api.auth import Administrator, Anyone, ServicesDep, Writer
-from app.api.bodies import Answer, BaseModelAsked, Body, Line, Listed, RepositoryBody, Text, base_model_of, example
+from app.api.bodies import (
+    Answer,
+    BaseModelAsked,
+    Body,
+    Line,
+    Listed,
+    Name,
+    RepositoryBody,
+    Text,
+    base_model_of,
+    example,
+)
 from app.api.paging import PageDep, plain_text, time_and_id
 from app.api.route import JsonRoute
 from app.domain.lineage import Kind
@@ -21,7 +32,6 @@ router = APIRouter(route_class=JsonRoute)
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=96, pattern=r"^[^\x00-\x1f\x7f,]+$")]
 Tags = Annotated[list[Tag], Field(max_length=64)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class NewRepositoryBody(Body):

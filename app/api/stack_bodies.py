@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from app.api.bodies import Answer, BaseModelBody, Body, Weight
+from app.api.bodies import Answer, BaseModelBody, Body, Weight, example
 from app.api.merge_bodies import OutputBody, because, member_json, method_json, output_json
 from app.api.problems import problem
 from app.domain.recipe import Ancestors, Overlaps
@@ -37,6 +37,10 @@ class StackLayerBody(Body):
 
 
 class StackAskedBody(Body):
+    model_config = example(
+        {"layers": [{"adapter": "alice/dialogue", "range": ">=1,<2"}, {"adapter": "alice/reasoning@prod"}]}
+    )
+
     layers: Annotated[list[StackLayerBody], Field(min_length=1, max_length=64)]
     method: dict[str, Any] = {"name": "linear"}
     output: OutputBody = OutputBody()

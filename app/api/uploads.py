@@ -25,7 +25,8 @@ bytes_body = {"requestBody": {"required": True, "content": bytes_content}}
 class UploadBody(Body):
     model_config = example({"digest": example_digest, "size": 1024})
 
-    digest: str
+    # told, and checked by the domain, which names what is wrong with it
+    digest: Annotated[str, Field(json_schema_extra={"pattern": "^sha256:[0-9a-f]{64}$"})]
     size: Annotated[int, Field(ge=0, lt=2**63, description="Bytes")]
 
 
