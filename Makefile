@@ -12,12 +12,13 @@ PYTEST_FLAGS ?= -n 2
 
 bin := $(VENV)/bin
 pip := $(bin)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+hub_clients := $(patsubst %,$(VENV)/hub-%/.installed,0.36 1.19 1.33 2.4)
 inputs := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: help run test check static demo bench soak clean
+.PHONY: help run test check static demo bench soak hub-matrix clean
 
 help:  ## what can be made
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
 run: $(bin)/.installed  ## install, migrate, start server and worker in the foreground
 	@exec $(bin)/python -m app up
@@ -59,8 +60,17 @@ $(bin)/.installed: $(bin)/.torch $(inputs)
 	@$(bin)/python -m compileall -q app client/glulam
 	@touch $@
 
-$(bin)/.installed-tests: $(bin)/.installed $(VENV)/swift/.installed
+hub-matrix: $(bin)/.installed-tests $(hub_clients)  ## every client of the Hub, with and without Xet
+	HUB_CLIENTS=all $(bin)/pytest tests/hub/test_clients.py -q -n 2 </dev/null
+
+$(bin)/.installed-tests: $(bin)/.installed $(VENV)/swift/.installed $(VENV)/hub-0.36/.installed $(VENV)/hub-2.4/.installed
 	$(pip) --constraint constraints.txt --editable '.[server,worker,embedded,tests]' --editable ./client
+	@touch $@
+
+# each client of the Hub apart: they want versions of one package
+$(VENV)/hub-%/.installed: $(bin)/.torch tests/hub/clients/%.txt
+	$(PYTHON) -m venv $(VENV)/hub-$*
+	$(VENV)/hub-$*/bin/pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement tests/hub/clients/$*.txt
 	@touch $@
 
 # the S3 server of the tests, apart: it wants other versions of what we use too

@@ -176,7 +176,7 @@ class Committing:
         except MissingFile as error:
             done = self._write(tx, caller, repository, branch, head, after, sources, new.message)
             has_some = any(path.endswith(".safetensors") for path in after)
-            return replace(done, warnings=(f"no version was made: {error.detail}",) if has_some else ())
+            return replace(done, warnings=(f"version: none was made yet: {error.detail}",) if has_some else ())
         return self._publish(tx, caller, repository, head, after, content, new.message)
 
     def _head(self, tx: Connection, repository: Repository, branch: str, caller: Caller) -> Commit:

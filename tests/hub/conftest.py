@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.settings import MIB, Settings
 from tests.api.conftest import Registry, User
 from tests.api.conftest import open_registry as open_registry
 from tests.api.conftest import registry as registry
@@ -101,5 +102,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Registry], Hub]]:
 
 
 @pytest.fixture
-def hub(serve: Callable[[Registry], Hub], registry: Registry) -> Hub:
-    return serve(registry)
+def hub(serve: Callable[[Registry], Hub], open_registry: Callable[[Settings], Registry], settings: Settings) -> Hub:
+    """With parts as large as they usually are: these clients send much."""
+    return serve(open_registry(settings.model_copy(update={"upload_part_bytes": 16 * MIB})))

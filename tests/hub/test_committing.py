@@ -1,0 +1,213 @@
+"""Commits become versions, with the lineage that their cards claim."""
+
+import pytest
+
+from tests.api.conftest import Registry, User, done, make_adapter
+from tests.hub import talking
+from tests.hub.talking import create, get, push, pushed
+
+
+def versions(user: User, repository: str) -> list[str]:
+    return [item["version"] for item in done(user.get(f"/repositories/{repository}/versions"))["items"]]
+
+
+def card(text: str, title: str = "A card") -> bytes:
+    return f"---\n{text}\n---\n# {title}\n".encode()
+
+
+def warnings(response: talking.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return list(response.headers.get_list("X-HF-Warning"))
+
+
+def test_one_history_of_both_faces(registry: Registry) -> None:
+    alice = registry.user("alice")
+    files = make_adapter(1).files
+    alice.publish("alice/one", files)
+    second = pushed(alice, "alice/one", {"README.md": b"# More"})
+    third = done(alice.try_publish("alice/one", make_adapter(2).files), 201)
+    assert versions(alice, "alice/one") == ["1.1.0", "1.0.1", "1.0.0"]
+    history = get(alice, "/api/models/alice/one/commits/main").json()
+    assert [entry["id"] for entry in history[:2]] == [third["commit"], second]
+    assert [entry["title"] for entry in history] == ["Version 1.1.0", "A commit", "Version 1.0.0", "initial commit"]
+    found = done(alice.get(f"/repositories/alice/one/versions/{second}"))
+    assert found["version"] == "1.0.1"
+    assert {file["path"] for file in found["files"]} == {*files, "README.md"}
+
+
+def test_weights_that_come_in_parts_make_one_version_when_they_are_whole(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "parts")
+    files = make_adapter(1).files
+    pushed(alice, name, {"README.md": b"# First"})
+    part = push(alice, name, {"adapter_model.safetensors": files["adapter_model.safetensors"]})
+    assert warnings(part) == [
+        "version; version: none was made yet: adapter_config.json: missing: an adapter needs its configuration"
+    ]
+    assert versions(alice, name) == []
+    pushed(alice, name, {"adapter_config.json": files["adapter_config.json"]})
+    assert versions(alice, name) == ["1.0.0"]
+
+
+def test_invalid_weights_are_refused_with_the_reason_and_leave_nothing(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "broken")
+    files = make_adapter(1).files
+    pushed(alice, name, files)
+    rows, objects = registry.rows("commits"), registry.objects()
+    config = files["adapter_config.json"].replace(b'"r": 4', b'"r": 5')
+    assert config != files["adapter_config.json"]
+    answer = push(alice, name, {"adapter_config.json": config, "notes.txt": b"never seen"})
+    assert answer.status_code == 400, answer.text
+    assert "rank" in answer.headers["X-Error-Message"]
+    assert (registry.rows("commits"), registry.objects()) == (rows, objects)
+    assert versions(alice, name) == ["1.0.0"]
+    # a draft may be anything
+    done(alice.request("POST", f"/api/models/{name}/branch/draft", json={}))
+    pushed(alice, name, {"adapter_config.json": config}, branch="draft")
+    assert versions(alice, name) == ["1.0.0"]
+
+
+def test_pickled_weights_are_refused(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "pickled")
+    answer = push(alice, name, {"adapter_model.bin": b"\x80\x02}.", "adapter_config.json": b"{}"})
+    assert answer.status_code == 400
+    assert "pickle" in answer.headers["X-Error-Message"].lower()
+
+
+def test_numbers_follow_the_card_and_the_content(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "numbers")
+    pushed(alice, name, make_adapter(1).files | {"README.md": card("version: 2.5.0")})
+    # taken by now: the next one
+    pushed(alice, name, {"README.md": card("version: 2.5.0", "Other")})
+    pushed(alice, name, make_adapter(2).files)
+    assert versions(alice, name) == ["2.6.0", "2.5.1", "2.5.0"]
+
+
+def test_what_a_card_builds_on_becomes_edges(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    alice.publish("alice/instruct", make_adapter(1))
+    alice.publish("alice/other", make_adapter(2))
+    name = create(bob, "dialogue")
+    said = "builds_on:\n- {version: alice/instruct@1.0.0, weight: 0.5}\n- alice/other"
+    pushed(bob, name, make_adapter(3).files | {"README.md": card(said)})
+    found = done(bob.get(f"/repositories/{name}/versions/1.0.0"))
+    assert [(edge["reference"], edge["weight"]) for edge in found["builds_on"]] == [
+        ("alice/instruct@1.0.0", 0.5),
+        ("alice/other@1.0.0", 1.0),
+    ]
+    name = create(bob, "longer")
+    said = "base_model: alice/instruct\nbase_model_relation: finetune"
+    pushed(bob, name, make_adapter(4).files | {"README.md": card(said)})
+    found = done(bob.get(f"/repositories/{name}/versions/1.0.0"))
+    assert found["initialized_from"]["reference"] == "alice/instruct@1.0.0"
+    # a model to its clients, found by what it stands on
+    listed = get(bob, "/api/models?filter=base_model:finetune:alice/instruct").json()
+    assert [entry["id"] for entry in listed] == [name]
+
+
+@pytest.mark.parametrize("said", ["builds_on: carol/secret@1.0.0", "initialized_from: [carol/none]"])
+def test_an_unknown_parent_is_a_warning_and_looks_like_a_hidden_one(registry: Registry, said: str) -> None:
+    alice, carol = registry.user("alice"), registry.user("carol")
+    answers: list[list[str]] = []
+    for _ in range(2):
+        name = create(alice, f"one-{len(answers)}")
+        answers.append(warnings(push(alice, name, make_adapter(1).files | {"README.md": card(said)})))
+        assert versions(alice, name) == ["1.0.0"]
+        if not answers[1:]:
+            carol.repository("secret", visibility="private")
+            carol.publish("carol/secret", make_adapter(7))
+    assert answers[0] == answers[1]
+    assert "is not here, or not for you: no edge was made" in answers[0][0]
+
+
+def test_parents_stay_when_only_the_readme_changes(registry: Registry) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/instruct", make_adapter(1))
+    alice.publish("alice/other", make_adapter(2))
+    alice.publish("alice/dialogue", make_adapter(3), builds_on=["alice/instruct@1.0.0"])
+    pushed(alice, "alice/dialogue", {"README.md": b"# Words"})
+    found = done(alice.get("/repositories/alice/dialogue/versions/latest"))
+    assert found["version"] == "1.0.1"
+    assert [edge["reference"] for edge in found["builds_on"]] == ["alice/instruct@1.0.0"]
+    # other weights, and a card that says nothing: told, not guessed
+    told = warnings(push(alice, "alice/dialogue", make_adapter(4).files))
+    assert ["builds on alice/instruct@1.0.0" in text for text in told] == [True]
+    # "none" is said too
+    pushed(alice, "alice/dialogue", make_adapter(3).files | {"README.md": card("builds_on: []")})
+    assert done(alice.get("/repositories/alice/dialogue/versions/latest"))["builds_on"] == []
+
+
+def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    alice.publish("alice/open", make_adapter(1))
+    alice.repository("secret", visibility="private")
+    alice.publish("alice/secret", make_adapter(2))
+    alice.repository("merged")
+    merge = registry.merge(
+        alice,
+        {
+            "layers": [{"adapter": "alice/open@1.0.0"}, {"adapter": "alice/secret@1.0.0"}],
+            "publish": {"repository": "alice/merged"},
+        },
+    )
+    assert merge["state"] == "succeeded", merge
+    # a README, and a draft from it: neither opens what went in
+    pushed(alice, "alice/merged", {"README.md": b"# Merged"})
+    done(alice.request("POST", "/api/models/alice/merged/branch/draft", json={}))
+    draft = pushed(alice, "alice/merged", {"draft.txt": b"x"}, branch="draft")
+    newest = done(alice.get("/repositories/alice/merged/versions/latest"))
+    assert newest["version"] == "1.0.1"
+    assert {edge["reference"] for edge in newest["merged_from"]} == {"alice/open@1.0.0", "alice/secret@1.0.0"}
+    for revision in ("main", "draft", draft, newest["commit"], "1.0.0", "1.0.1", "latest"):
+        path = f"/alice/merged/resolve/{revision}/adapter_model.safetensors"
+        assert get(alice, path).status_code == 200, revision
+        answer = get(bob, path)
+        assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RevisionNotFound"), revision
+    shown = get(bob, "/api/models/alice/merged/refs").json()
+    assert [shown["tags"], shown["branches"]] == [[], []]
+    digest = next(file["digest"] for file in newest["files"] if file["path"] == "adapter_model.safetensors")
+    name = create(bob, "stolen")
+    answer = talking.post(bob, name, talking.header() + talking.lfs_line("adapter_model.safetensors", digest))
+    assert answer.status_code == 404, answer.text
+
+
+def test_a_deleted_version_is_no_head(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "one")
+    first = pushed(alice, name, make_adapter(1).files)
+    second = pushed(alice, name, make_adapter(2).files)
+    assert alice.delete(f"/repositories/{name}/versions/1.1.0").status_code == 204
+    assert get(alice, f"/api/models/{name}").json()["sha"] == first
+    assert get(alice, f"/api/models/{name}/revision/{second}").headers["X-Error-Code"] == "RevisionNotFound"
+    third = pushed(alice, name, {"README.md": b"# On top of the first"})
+    assert [entry["id"] for entry in get(alice, f"/api/models/{name}/commits/main").json()][:2] == [third, first]
+
+
+def test_a_repository_without_versions_takes_the_kind_of_its_first_weights(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "model")
+    weights = make_adapter(1).files["adapter_model.safetensors"]
+    pushed(alice, name, {"config.json": b'{"model_type": "llama"}', "model.safetensors": weights})
+    found = done(alice.get(f"/repositories/{name}/versions/1.0.0"))
+    assert (found["kind"], found["version"]) == ("model", "1.0.0")
+
+
+def test_a_commit_that_changes_nothing_is_the_head(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "one")
+    first = pushed(alice, name, make_adapter(1).files)
+    assert pushed(alice, name, make_adapter(1).files) == first
+    assert pushed(alice, name, {}) == first
+
+
+def test_a_moved_branch_refuses_a_commit_on_what_it_was(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "one")
+    sha = get(alice, f"/api/models/{name}").json()["sha"]
+    body = talking.header(parentCommit=sha) + talking.file_line("a.txt", b"a")
+    assert talking.post(alice, name, body).status_code == 200
+    assert talking.post(alice, name, body.replace(b"a.txt", b"b.txt")).status_code == 412
+    assert talking.post(alice, name, body, "absent").headers["X-Error-Code"] == "RevisionNotFound"
