@@ -8,6 +8,10 @@ from sqlalchemy.orm import aliased
 from app.domain.caller import Caller
 from app.lineage.tables import Repository, Version, VersionContent
 
+Member = aliased(Version)
+Holder = aliased(Repository)
+"""Made once: an alias costs more than the condition that it stands in."""
+
 
 def values_of(caller: Caller) -> dict[str, Any]:
     """What a prepared statement with these conditions is given for a caller of the same kind."""
@@ -64,16 +68,14 @@ def can_read_contents(caller: Caller, version: type[Version]) -> ColumnElement[b
     """Nothing in a version's contents is hidden from the caller, unless its owner opened its derivatives."""
     if caller.is_admin:
         return true()
-    member = aliased(Version)
-    holder = aliased(Repository)
     hidden = (
         select(VersionContent.member_id)
-        .join(member, member.id == VersionContent.member_id)
-        .join(holder, holder.id == member.repository_id)
+        .join(Member, Member.id == VersionContent.member_id)
+        .join(Holder, Holder.id == Member.repository_id)
         .where(
             VersionContent.version_id == version.id,
-            holder.derivatives != "open",
-            ~can_read_repository(caller, holder),
+            Holder.derivatives != "open",
+            ~can_read_repository(caller, Holder),
         )
     )
     return ~exists(hidden)

@@ -221,6 +221,9 @@ def catalogue(
 
     Raises: PlanTooLarge.
     """
+    roots = list(roots)
+    if not roots:
+        return {}
     ids = above(tx, roots, limit)
     v, r, n, e = t.Version, t.Repository, t.Namespace, t.Edge
     versions = (

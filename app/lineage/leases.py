@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, text
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.lineage import tables as t
@@ -21,6 +20,27 @@ abandoned_after = timedelta(minutes=10)
 lock_digests = text(
     "SELECT pg_advisory_xact_lock(hashtextextended(digest, 0))"
     " FROM (SELECT unnest(CAST(:digests AS text[])) AS digest ORDER BY 1) AS sorted"
+)
+
+# one statement, which every upload waits for
+take_leases = text(
+    """
+    WITH wanted AS (
+        SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[])) AS wanted (digest, size_bytes)
+    ), abandoned AS (
+        DELETE FROM deletions USING wanted
+        WHERE deletions.digest = wanted.digest AND claimed_at < now() - CAST(:abandoned_after AS interval)
+    ), going AS (
+        SELECT deletions.digest FROM deletions JOIN wanted ON wanted.digest = deletions.digest
+        WHERE claimed_at >= now() - CAST(:abandoned_after AS interval) LIMIT 1
+    ), leased AS (
+        INSERT INTO leases (holder, digest, size_bytes, namespace_id, expires_at)
+        SELECT :holder, digest, size_bytes, CAST(:namespace AS uuid), clock_timestamp() + CAST(:duration AS interval)
+        FROM wanted WHERE NOT EXISTS (SELECT FROM going)
+        ON CONFLICT (holder, digest) DO UPDATE SET expires_at = excluded.expires_at
+    )
+    SELECT digest FROM going
+    """
 )
 
 
@@ -37,29 +57,16 @@ def take(
     None when all are leased; else one that is being deleted at this moment, and then nothing is leased.
     """
     lock(tx, sizes.keys())
-    d = t.Deletion
-    tx.execute(delete(d).where(d.digest.in_(list(sizes)), d.claimed_at < func.now() - abandoned_after))
-    found = tx.execute(select(d.digest).where(d.digest.in_(list(sizes))).limit(1)).scalar()
-    if found is not None or not sizes:
-        return found
-    statement = insert(t.Lease).values(
-        [
-            {
-                "holder": holder,
-                "digest": digest,
-                "size_bytes": size_bytes,
-                "namespace_id": namespace,
-                "expires_at": func.clock_timestamp() + duration,
-            }
-            for digest, size_bytes in sizes.items()
-        ]
-    )
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["holder", "digest"], set_={"expires_at": statement.excluded.expires_at}
-        )
-    )
-    return None
+    values = {
+        "holder": holder,
+        "namespace": namespace,
+        "digests": list(sizes),
+        "sizes": list(sizes.values()),
+        "duration": duration,
+        "abandoned_after": abandoned_after,
+    }
+    going: str | None = tx.execute(take_leases, values).scalar()
+    return going
 
 
 def end(tx: Connection, holder: UUID) -> set[str]:

@@ -19,6 +19,7 @@ from app.lineage.access import can_read_version
 from app.lineage.codec import load_base
 
 Author = aliased(t.Namespace)
+parent_tables = aliased(t.Version), aliased(t.Repository), aliased(t.Namespace)
 
 
 def selection(caller: Caller) -> Any:
@@ -79,7 +80,7 @@ def listed_files() -> Any:
 
 def listed_parents(caller: Caller) -> Any:
     """Of a version, as JSON: what `parent_of` reads, in the order in which they were named."""
-    e, v, r, n = t.Edge, aliased(t.Version), aliased(t.Repository), aliased(t.Namespace)
+    e, v, r, n = t.Edge, *parent_tables
     parent = func.json_build_array(
         e.parent_id,
         e.relation,

@@ -149,8 +149,15 @@ def find_at_name(database: Database, name: RepositoryName, selector: Selector, c
     return version_of(rows[0])
 
 
+@cache
+def at_id(is_admin: bool, sees_public: bool) -> Prepared:
+    """A version by `id`, for such callers."""
+    versions = selection(Caller(is_admin=is_admin, sees_public=sees_public))
+    return Prepared(versions.where(t.Version.id == bindparam("id")))
+
+
 def get(tx: Connection, id: UUID, caller: Caller) -> Version | None:
-    row = tx.execute(selection(caller).where(t.Version.id == id)).first()
+    row = at_id(caller.is_admin, caller.sees_public).first(tx, {"id": id, **values_of(caller)})
     return None if row is None else version_of(row)
 
 

@@ -1,4 +1,7 @@
-"""The main job, whole: adapters trained on one another, pushed in three ways, merged by the worker, loaded by PEFT."""
+"""The main job, whole: adapters trained on one another, pushed in three ways, merged by the worker, loaded by PEFT.
+
+Once on what Glulam brings along, and once on a Postgres and an S3 server that others run.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +13,8 @@ from examples.comparison import Measured
 from examples.demo import Outcome, publish_and_merge
 from examples.own_registry import own_registry
 from examples.story import Story, skills, train_story
+from tests.conftest import PostgresServer
+from tests.s3server.server import S3Server
 
 pytestmark = pytest.mark.slow
 
@@ -19,11 +24,22 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     return train_story(tmp_path_factory.mktemp("story"))
 
 
-@pytest.fixture(scope="module")
-def outcome(story: Story) -> Iterator[Outcome]:
+@pytest.fixture(scope="module", params=["embedded", "external"])
+def outcome(story: Story, request: pytest.FixtureRequest) -> Iterator[Outcome]:
+    others: dict[str, str] = {}
+    if request.param == "external":
+        # only now: the first run needs neither
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        s3: S3Server = request.getfixturevalue("s3_server")
+        others = {f"GLULAM_{name.upper()}": value for name, value in s3.settings.items()}
+        others["GLULAM_DATABASE_URL"] = postgres.create()
     # not pytest's folder: it is too deep for the socket of the embedded Postgres
-    with tempfile.TemporaryDirectory(prefix="glulam-") as folder, own_registry(Path(folder) / "data") as registry:
-        yield publish_and_merge(registry, story, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="glulam-") as name:
+        folder = Path(name)
+        with own_registry(folder / "data", others) as registry:
+            yield publish_and_merge(registry, story, folder)
+            assert (folder / "data" / "objects").exists() == (not others), "what was to be used was used"
+            assert (folder / "data" / "postgres").exists() == (not others)
 
 
 def measured(outcome: Outcome, start: str) -> Measured:
