@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, func, or_, select, text, update
+from sqlalchemy import Connection, Row, any_, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.event import EventType
@@ -157,7 +157,7 @@ def listening(tx: Connection, type: EventType, repository: UUID) -> list[Webhook
     statement = selection().where(
         w.namespace_id == holder,
         or_(w.repository_id.is_(None), w.repository_id == repository),
-        w.events.contains([type.value]),
+        literal(type.value) == any_(w.events),
     )
     return [webhook_of(row) for row in tx.execute(statement.order_by(w.id))]
 

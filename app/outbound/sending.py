@@ -162,7 +162,8 @@ class Sender:
         self, plain: socket.socket, target: Target, body: bytes, headers: Mapping[str, str], deadline: float
     ) -> int:
         # a receiver that sends a byte now and then would never run into a socket's own time limit
-        watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), cut, [plain])
+        is_late = threading.Event()
+        watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), cut, [plain, is_late])
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -176,6 +177,9 @@ class Sender:
             connection.request("POST", target.path, body, {**headers, "Connection": "close"})
             answer = connection.getresponse()
             answer.read(answer_bytes)
+            if is_late.is_set():
+                # headers that end with the connection look like headers that are whole
+                raise NotSent(f"no whole answer within {self.seconds:g} s")
             if not 200 <= answer.status < 300:
                 raise NotSent(f"status {answer.status}", answer.status)
             return answer.status
@@ -183,8 +187,9 @@ class Sender:
             watchdog.cancel()
 
 
-def cut(plain: socket.socket) -> None:
+def cut(plain: socket.socket, is_late: threading.Event) -> None:
     """End a connection, whatever waits on it."""
+    is_late.set()
     try:
         plain.shutdown(socket.SHUT_RDWR)
     except OSError:

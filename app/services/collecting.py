@@ -15,13 +15,14 @@ from uuid import UUID, uuid4
 
 from app.domain.digest import Digest
 from app.errors import NotReady
-from app.lineage import blobs, collection, idempotency, leases, xorbs
+from app.lineage import blobs, collection, idempotency, leases, webhooks, xorbs
 from app.lineage.engine import Database
 from app.objects.store import ObjectStore
 from app.services.xet import oldest_generation
 
 T = TypeVar("T")
 
+deliveries_kept_days = 30
 page_size = 1_000
 condemned_at_once = 16
 """Whoever uploads the same bytes again waits until so many objects are deleted, at most."""
@@ -70,6 +71,7 @@ class Collecting:
                 "answers": idempotency.expire(tx, self.terms.answers_kept),
                 "leases": leases.expire(tx),
                 "versions": collection.tombstone(tx, self.terms.grace),
+                "deliveries": webhooks.expire(tx, deliveries_kept_days),
                 "xorbs": xorbs.expire(tx, oldest_generation(time.time(), self.terms.xet_generation.total_seconds())),
             }
         # rows first: parts without a row are never read, a row without parts would seem to begin anew

@@ -7,6 +7,7 @@ registry.push("bob/dialogue", "./out", builds_on=["alice/instruct@1.0.0"])
 registry.merge(["bob/dialogue@1.0.0", "carol/reasoning@prod"]).wait().download("./merged")
 """
 
+from glulam.checking import Finding
 from glulam.errors import (
     Conflict,
     DigestMismatch,
@@ -33,6 +34,7 @@ from glulam.errors import (
 from glulam.merge import Merge
 from glulam.progress import Progress
 from glulam.registry import Registry
+from glulam.stacks import Stack
 from glulam.values import Edge, File, Lineage, Parent, Plan, Repository, Version
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "DigestMismatch",
     "Edge",
     "File",
+    "Finding",
     "Forbidden",
     "GlulamError",
     "Gone",
@@ -62,6 +65,7 @@ __all__ = [
     "Registry",
     "Repository",
     "ResultNotThere",
+    "Stack",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedAnswer",

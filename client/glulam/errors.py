@@ -77,6 +77,8 @@ advice = {
     "no-exact-adapter": "ask for a rank (--rank), an energy (--energy) or a model (--model)",
     "too-many-layers": "merge fewer layers, or by another method",
     "not-an-adapter": "name adapters as layers; a model parent is given as the base model",
+    "unresolvable": "widen a range, or leave one of the layers out",
+    "recalled": "take another version; an owner may add --accept-recalled",
     "plan-too-large": "merge in two steps, or ask the operator for a higher limit",
 }
 """What a caller can do about a problem, by its type."""
@@ -233,6 +235,7 @@ plan_problems = {
     "base-needed",
     "replacement-conflict",
     "plan-too-large",
+    "unresolvable",
 }
 by_status: dict[int, type[Refused]] = {
     400: Malformed,

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import httpx
 
+from glulam.checking import Finding, check
 from glulam.connection import Connection
 from glulam.credentials import resolve
 from glulam.downloads import download
@@ -14,6 +15,7 @@ from glulam.merge import Merge
 from glulam.progress import Progress, silent
 from glulam.recipes import Layers, quoted, recipe_of, repository_path, split_reference
 from glulam.records import pulled_adapter, write_record
+from glulam.stacks import Stack
 from glulam.uploads import gather, upload
 from glulam.values import Json, Lineage, Plan, Repository, Version
 
@@ -102,18 +104,34 @@ class Registry:
         said = {key: value for key, value in body.items() if value is not None}
         return Version.from_json(self._connection.post(f"{repository_path(repository)}/versions", said))
 
-    def pull(self, reference: str, to: str | Path, progress: Progress | None = None) -> Path:
+    def pull(
+        self, reference: str, to: str | Path, progress: Progress | None = None, *, accept_recalled: bool = False
+    ) -> Path:
         """Bring a version's files into a folder, verified, with its record in `glulam.json`. Returns: the folder.
 
-        An interrupted pull is taken up where it stopped. Raises: DigestMismatch.
+        An interrupted pull is taken up where it stopped. A stack without a version is its last lock, which is merged if nobody
+        has. `accept_recalled`: an owner may have a recalled version all the same. Raises: DigestMismatch, Recalled.
         """
+        if (unmerged := self._unmerged(reference)) is not None:
+            return unmerged.wait(progress=progress).download(to, progress)
         version = self.version(reference)
         # by digest: an alias may move while the files come
         address = f"{repository_path(version.repository)}/versions/{version.digest}/files"
+        query = "?accept_recalled=true" if accept_recalled else ""
         target = Path(to)
-        download(self._connection, version.files, lambda path: f"{address}/{quoted(path)}", target, progress or silent)
+        download(
+            self._connection, version.files, lambda path: f"{address}/{quoted(path)}{query}", target, progress or silent
+        )
         write_record(target, self.url, "version", version.record)
         return target
+
+    def _unmerged(self, reference: str) -> Merge | None:
+        """The merge of a stack's last lock, where that is what is asked for and it is no version yet."""
+        name, version = split_reference(reference)
+        if version is not None or self._connection.get(repository_path(name))["kind"] != "stack":
+            return None
+        stack = self.stack(name)
+        return stack.merge() if stack.lock_of()["version"] is None else None
 
     def version(self, reference: str) -> Version:
         """`ns/name@version`, `@alias`, `@sha256:…`; without @ the newest."""
@@ -160,6 +178,37 @@ class Registry:
 
     def aliases(self, repository: str) -> list[Json]:
         return list(self._connection.listed(f"{repository_path(repository)}/aliases"))
+
+    # -- stacks and recalls --
+
+    def stack(self, name: str) -> Stack:
+        """A stack; nothing is asked of the registry yet."""
+        return Stack(self._connection, name)
+
+    def impact(self, reference: str, of: str = "descendants", limit: int | None = 200) -> Json:
+        """What contains a version or stands on it: `counts`, and in `items` the first of what `of` names: descendants, stacks,
+        locks, merges, aliases."""
+        path, query = f"{self._version_path(reference)}/impact", {"of": of}
+        first: Json = self._connection.get(path, {**query, "limit": 1})
+        return {**first, "items": list(self._connection.listed(path, query, limit)), "next_cursor": None}
+
+    def recall(self, reference: str, reason: str, severity: str = "high") -> Json:
+        """Pull a version out, with all that holds it or stands on it."""
+        answer: Json = self._connection.post("/recalls", {"version": reference, "reason": reason, "severity": severity})
+        return answer
+
+    def undo_recall(self, id: str) -> None:
+        """Put everything back as it was."""
+        self._connection.delete(f"/recalls/{quoted(id)}")
+
+    def recalls(self, active: bool | None = True, limit: int | None = 200) -> list[Json]:
+        """The feed, newest first."""
+        query = {"active": None if active is None else str(active).lower()}
+        return list(self._connection.listed("/recalls", query, limit))
+
+    def check(self, folder: str | Path) -> list[Finding]:
+        """What became of what lies in a folder."""
+        return check(self._connection, Path(folder))
 
     # -- merges --
 

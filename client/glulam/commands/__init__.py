@@ -3,12 +3,31 @@
 import argparse
 from collections.abc import Sequence
 
-from glulam.commands import alias, delete, lineage, login, merge, plan, pull, push, search, tensors, versions, whoami
+from glulam.commands import (
+    alias,
+    check,
+    delete,
+    impact,
+    lineage,
+    login,
+    merge,
+    plan,
+    pull,
+    push,
+    recall,
+    search,
+    stack,
+    tensors,
+    versions,
+    whoami,
+)
 from glulam.commands.output import Output
 from glulam.errors import GlulamError, InvalidArgument
 from glulam.registry import Registry
 
-commands = (login, push, pull, merge, plan, lineage, versions, alias, search, whoami, tensors, delete)
+commands = (
+    login, push, pull, merge, plan, stack, lineage, impact, versions, alias, search, whoami, tensors, recall, check, delete
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
