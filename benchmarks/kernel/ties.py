@@ -1,73 +1,115 @@
-"""TIES on one module, tile by tile, beside PEFT's `ties` on dense deltas in the same run.
+"""`ties` of one module, tile by tile, beside PEFT's and mergekit's own operations on dense deltas.
 
-PEFT is given the dense deltas; that it would have to make them is not counted. Nothing is reported when either result has
-more elements off the float64 reference than allowed.
+The peers are handed the dense deltas; making them is not counted.
 """
 
-import argparse
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from peft.utils import merge_utils
 from torch import Tensor
 
 from app.kernel import reference
-from app.kernel.factors import Branch, Factors
 from app.kernel.methods import merge_tiles
-from benchmarks.machine import describe, seconds_of
+from app.kernel.selection import kth_largest
+from benchmarks.kernel.inputs import branches, shapes
+from benchmarks.kernel.report import Line, require
+from benchmarks.kernel.sides import Prepared, measure, mergekit_python
+from benchmarks.machine import product_rate
 
 density = 0.2
-allowed_off = {"Glulam": 1e-6, "PEFT": 1e-5}
-"""Share of elements off by more than 1e-4 of the largest; PEFT compares in float32."""
+bars = {"peft": 15, "mergekit": 30}
+allowed_off = 1e-6
+"""Share of elements off the float64 reference: ours; each of them within `near` of its threshold."""
+near = 1e-6
+allowed_off_peer = 1e-4
+"""The peers compare in float32 too, and break ties in an order of their own."""
 
 
-def stack_of(width: int, adapters: int, rank: int) -> list[Branch]:
-    """Random adapters with decaying spectra, scaling 2, weight 1/adapters."""
-    torch.manual_seed(0)
-    decay = 0.9 ** torch.arange(rank)
-    return [
-        Branch(Factors(torch.randn(rank, width), torch.randn(width, rank) * decay, 2.0), 1 / adapters, str(number))
-        for number in range(adapters)
-    ]
+def ours(module: str, adapters: int, rank: int, convention: str) -> Prepared:
+    found = branches(module, adapters, rank)
+    # touched, so that the peak is what is held beside the result
+    result = torch.zeros(shapes[module]).fill_(0.0)
+
+    def work() -> None:
+        parameters = {"density": density, "lambda": 1.0, "convention": convention}
+        tiled = merge_tiles("ties", found, parameters, torch.float32)
+        for (first, last), tile in zip(tiled.tiles.bounds, tiled.tiles.each(tiled.tile), strict=True):
+            result[first:last] = tile
+
+    return work, lambda: {"delta": result}
 
 
-def merged(branches: list[Branch], result: Tensor) -> None:
-    tiled = merge_tiles("ties", branches, {"density": density, "lambda": 1.0, "convention": "peft"})
-    for first, last in tiled.tiles.bounds:
-        result[first:last] = tiled.tile(first, last)
+def dense(module: str, adapters: int, rank: int) -> tuple[list[Tensor], list[float]]:
+    found = branches(module, adapters, rank)
+    return [branch.delta.dense().float() for branch in found], [branch.weight for branch in found]
 
 
-def off(found: Tensor, expected: Tensor) -> float:
-    return int(((found - expected).abs() > 1e-4 * expected.abs().max()).sum()) / expected.numel()
+def peft(module: str, adapters: int, rank: int) -> Prepared:
+    from peft.utils import merge_utils
+
+    deltas, weights = dense(module, adapters, rank)
+    function: Any = merge_utils.ties
+    results: list[Tensor] = []
+
+    def work() -> None:
+        results[:] = [function(deltas, torch.tensor(weights), density)]
+
+    return work, lambda: {"delta": results[0]}
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--width", type=int, default=4096, help="of the square module that is merged")
-    width = parser.parse_args().width
-    print(describe("peft"))
-    print(f"{width} × {width}, density {density}, result in float32; CPU seconds")
-    print("| adapters, rank | Glulam | PEFT ties | ratio | elements off: Glulam, PEFT |")
-    print("|---|---|---|---|---|")
-    peers: Any = merge_utils.ties
-    for adapters, rank in [(4, 16), (8, 16), (4, 64)]:
-        branches = stack_of(width, adapters, rank)
-        result = torch.empty(width, width)
-        expected = reference.methods["ties"](branches, density=density, scale=1.0, convention="peft")
-        dense = [branch.delta.dense().float() for branch in branches]
-        weights = torch.full((adapters,), 1 / adapters)
-        merged(branches, result)
-        shares = {"Glulam": off(result, expected), "PEFT": off(peers(dense, weights, density), expected)}
-        for name, share in shares.items():
-            if share > allowed_off[name]:
-                raise SystemExit(f"{name} has {share:.1e} of the elements wrong: nothing is reported")
-        ours = seconds_of(partial(merged, branches, result), repeats=3)
-        theirs = seconds_of(partial(peers, dense, weights, density), repeats=1)
-        figures = ", ".join(f"{share:.0e}" for share in shares.values())
-        print(f"| {adapters}, {rank} | {ours:.2f} s | {theirs:.1f} s | {theirs / ours:.1f} | {figures} |")
+def mergekit(module: str, adapters: int, rank: int) -> Prepared:
+    """In mergekit's own environment: the steps of its generalized task arithmetic, on deltas that are there already."""
+    from mergekit.merge_methods.generalized_task_arithmetic import get_mask
+    from mergekit.sparsify import SparsificationMethod, sparsify
+
+    deltas, of_deltas = dense(module, adapters, rank)
+    weights = torch.tensor(of_deltas)[:, None, None]
+    results: list[Tensor] = []
+
+    def work() -> None:
+        method = SparsificationMethod.magnitude
+        weighted = torch.stack([sparsify(delta, density=density, method=method) for delta in deltas]).mul_(weights)
+        mask = get_mask(weighted, method="sum")
+        mixed = (weighted * mask).sum(dim=0)
+        divisor = (weights * mask).sum(dim=0)
+        divisor[divisor == 0] = 1
+        results[:] = [mixed.div_(divisor)]
+
+    return work, lambda: {"delta": results[0]}
 
 
-if __name__ == "__main__":
-    main()
+def off_elements(found: Tensor, module: str, adapters: int, rank: int, convention: str) -> tuple[float, float]:
+    """Share of the elements that differ from the float64 reference by more than rounding, and how far the farthest of them
+    is from the nearest threshold of its deltas, relative to that."""
+    made = branches(module, adapters, rank)
+    expected = reference.methods["ties"](made, density=density, scale=1.0, convention=convention)
+    places = ((found - expected).abs() > 1e-5 * expected.abs().max()).nonzero(as_tuple=True)
+    distance = torch.full((len(places[0]),), torch.inf, dtype=torch.float64)
+    for branch in made:
+        magnitudes = branch.delta.dense().abs_()
+        threshold = kth_largest(magnitudes.flatten(), int(density * magnitudes.numel()))
+        distance = torch.minimum(distance, (magnitudes[places] / threshold - 1).abs())
+    return len(distance) / found.numel(), float(distance.max()) if len(distance) else 0.0
+
+
+def lines() -> Iterator[Line]:
+    case: dict[str, Any] = {"module": "q_proj", "adapters": 4, "rank": 16}
+    product = product_rate(torch.float32)
+    least = 2 * 2 * case["adapters"] * case["rank"] * shapes["q_proj"][0] * shapes["q_proj"][1] / product
+    for peer, python in [("peft", None), ("mergekit", mergekit_python)]:
+        own = measure("ties", "ours", **case, convention=peer)
+        theirs = measure("ties", peer, python=python, repeats=1, **case)
+        share, distance = off_elements(own.result["delta"], **case, convention=peer)
+        require(share <= allowed_off and distance <= near, f"ties: {share:.1e} off, {distance:.1e} from the threshold")
+        share_peer, _ = off_elements(theirs.result["delta"], **case, convention=peer)
+        require(share_peer <= allowed_off_peer, f"{peer}'s ties: {share_peer:.1e} off")
+        yield Line(
+            what="q_proj, 4 × rank 16",
+            peer=f"{peer} ties, dense",
+            own=own,
+            theirs=theirs,
+            bar=bars[peer],
+            error=f"{share:.0e}, {share_peer:.0e} off",
+            limit=f"{least / own.cpu_seconds:.0%} of the two products",
+        )
