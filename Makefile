@@ -15,7 +15,7 @@ pip := $(bin)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 hub_clients := $(patsubst %,$(VENV)/hub-%/.installed,0.36 1.19 1.33 2.4)
 inputs := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: help run test check static demo bench soak hub-matrix clean
+.PHONY: help run test check static demo bench soak fuzz hub-matrix clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -43,6 +43,9 @@ bench: $(bin)/.installed-tests  ## time, memory and the ratio to the peers
 
 soak: $(bin)/.installed-tests  ## ten minutes of push, merge, delete and collect
 	SOAK_SECONDS=600 $(bin)/pytest tests/collection/test_soak.py -q </dev/null
+
+fuzz: $(bin)/.installed-tests  ## ten times the attacks of `make test`, with a fresh seed (FUZZ_SEED repeats one)
+	FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} FUZZ_SCALE=10 $(bin)/pytest $(PYTEST_FLAGS) tests/fuzz </dev/null
 
 clean:  ## remove what was built; data stays
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info client/*.egg-info

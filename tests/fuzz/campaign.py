@@ -14,6 +14,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.fuzz.world import World, kept, spare
 
+awkward = [
+    "(",
+    "[",
+    "*",
+    "\\",
+    "%",
+    "_",
+    "'",
+    '"',
+    "é",
+    "ß",
+    "İ",
+    "日本",
+    "🦊",
+    "a\u0301",
+    "\u202e",
+    " ",
+    "-1",
+    "1e999",
+    "null",
+    "None",
+]
+"""What has a meaning to some parser, or no byte of its own to some encoding."""
 layers = ["alice/instruct@1.0.0", "alice/dialogue@prod", "alice/reasoning@1.0.0"]
 
 unchecked: list[dict[str, Any]] = [
@@ -22,6 +45,8 @@ unchecked: list[dict[str, Any]] = [
         "include-path-regex": "/(merges/plan|versions/form)$",
         "checks": {"unsupported_method": {"enabled": False}, "allow_header_conformance": {"enabled": False}},
     },
+    # what is not found may be a user or a namespace that the body names
+    {"include-method": "PATCH", "checks": {"ensure_resource_availability": {"enabled": False}}},
 ]
 
 
@@ -92,12 +117,11 @@ def campaign(
         only: a regular expression of the paths that are attacked; all unless said.
         app: what is attacked, where it is not the registry's own application.
     """
-    config = schemathesis.Config.from_dict(configuration(world, who, seed, examples, boundaries))
+    config = schemathesis.Config.from_dict(configuration(world, who, seed, examples, boundaries, only))
     schema = schemathesis.openapi.from_dict(world.document(), config=config)
     schema.app = Served(app or world.registry.app)
-    selected = schema if only is None else schema.include(path_regex=only)
     findings = Findings(seed)
-    for event in engine.from_schema(selected).execute():
+    for event in engine.from_schema(schema).execute():
         if isinstance(event, events.ScenarioFinished):
             findings.record(event.recorder)
         elif isinstance(event, events.NonFatalError | events.FatalError):
@@ -113,12 +137,16 @@ def spare_what_is_kept(context: HookContext, case: schemathesis.Case[Any], kwarg
         case.path_parameters["name"] = spare[kept.index(name)]
 
 
-def configuration(world: World, who: str, seed: int, examples: int, boundaries: bool) -> dict[str, Any]:
+def configuration(
+    world: World, who: str, seed: int, examples: int, boundaries: bool, only: str | None
+) -> dict[str, Any]:
     token = world.token_of(who)
-    words = world.words() | world.identifiers | {"layers": layers}
+    words = world.words() | world.identifiers | {"layers": layers, "awkward": awkward}
 
     def mostly(name: str) -> dict[str, Any]:
         return {"dictionary": name, "probability": 0.8}
+
+    known = {f"path.{name}": mostly(name) for name in world.words()}
 
     ids: list[dict[str, Any]] = [
         {"include-path-regex": f"^/api/v1/{kind}/", "parameters": {"path.id": mostly(kind)}}
@@ -126,6 +154,7 @@ def configuration(world: World, who: str, seed: int, examples: int, boundaries: 
         # what is in the paths of tokens is deleted
         if kind != "tokens"
     ]
+    left_out = [] if only is None else [{"exclude-path-regex": only, "enabled": False}]
     return {
         "seed": seed,
         "headers": {} if token is None else {"Authorization": f"Bearer {token}"},
@@ -144,10 +173,21 @@ def configuration(world: World, who: str, seed: int, examples: int, boundaries: 
         },
         "dictionaries": {name: {"values": values} for name, values in words.items()},
         "parameters": {
-            **{f"path.{name}": mostly(name) for name in world.words()},
             "body.layers[*].adapter": mostly("layers"),
+            **{f"query.{name}": {"dictionary": "awkward", "probability": 0.5} for name in ("q", "action", "subject")},
         },
-        "operations": [*unchecked, *ids],
+        "operations": [
+            *left_out,
+            *unchecked,
+            *ids,
+            {"include-path-regex": "/repositories/", "parameters": known},
+            {"include-path-regex": "/stacks/", "parameters": known | {"path.name": mostly("stack")}},
+            {"include-path-regex": "/(blobs|lookup)/", "parameters": known},
+            {
+                "include-path-regex": "/organizations/",
+                "parameters": {"path.name": {"dictionary": "awkward", "probability": 0.3}},
+            },
+        ],
     }
 
 

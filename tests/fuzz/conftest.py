@@ -17,3 +17,11 @@ scale = int(os.environ.get("FUZZ_SCALE", "1"))
 @pytest.fixture
 def world(registry: Registry) -> World:
     return World.build(registry)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which seed it was, and what each campaign saw."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties if report.when == "call" else ():
+                terminalreporter.write_line(f"{name}: {value} (FUZZ_SEED={seed})")

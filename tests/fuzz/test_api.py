@@ -1,5 +1,7 @@
 """Whatever is sent, no server error; every answer as the document says."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.fuzz.campaign import campaign
@@ -13,12 +15,13 @@ succeeding = {"anonymous": 14, "user": 44, "admin": 25}
 
 
 @pytest.mark.parametrize("who", ["user", "anonymous", "admin"])
-def test_every_answer_is_as_the_document_says(world: World, who: str) -> None:
+def test_every_answer_is_as_the_document_says(
+    world: World, who: str, record_property: Callable[[str, object], None]
+) -> None:
     # the boundaries of all operations, once; in a long campaign for everybody
     boundaries = who == "user" or scale > 1
     findings = campaign(world, who, seed=seed, examples=3 if scale == 1 else 15 * scale, boundaries=boundaries)
-    # pytest -rP shows the figures
-    print(f"FUZZ_SEED={seed}, {who}: {findings.cases} cases, {len(findings.succeeded)} succeeded")  # noqa: T201
+    record_property("figures", f"{who}: {findings.cases} cases, {len(findings.succeeded)} operations succeeded")
     assert not findings.failures, findings.report()
     assert not findings.errors, findings.report()
     assert len(findings.succeeded) >= succeeding[who], sorted(findings.succeeded)

@@ -1,5 +1,7 @@
 """Whatever was done to an adapter: it is read or refused by name, in a moment, and never against the safetensors library."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import strategies as st
 
@@ -17,9 +19,10 @@ least_accepted = 0.3
 @pytest.mark.parametrize(
     ("mutants", "judge"), [(files(), judge_file), (configs(), judge_config)], ids=["files", "configs"]
 )
-def test_a_mutant_is_accepted_rightly_or_refused_by_name(mutants: st.SearchStrategy[Mutant], judge: Judge) -> None:
+def test_a_mutant_is_accepted_rightly_or_refused_by_name(
+    mutants: st.SearchStrategy[Mutant], judge: Judge, record_property: Callable[[str, object], None]
+) -> None:
     verdicts = judged(mutants, judge, 1000 * scale, seed)
-    # pytest -rP shows the figures
-    print(f"FUZZ_SEED={seed}: {verdicts[True]} accepted, {verdicts[False]} refused")  # noqa: T201
+    record_property("figures", f"{judge.__name__}: {verdicts[True]} mutants accepted, {verdicts[False]} refused")
     assert verdicts.total() >= 1000 * scale
     assert verdicts[True] >= least_accepted * verdicts.total(), verdicts

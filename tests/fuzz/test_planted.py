@@ -42,10 +42,12 @@ planted_in_the_api = {
     "a member has another name": (f"GET {root}/whoami", "response_schema_conformance"),
     "no token is needed": (f"GET {root}/audit", "ignored_auth"),
     "a limit is not held": (f"GET {root}/merges", "negative_data_rejection"),
-    "unknown members are ignored": (f"POST {root}/users", "negative_data_rejection"),
+    "a member that is missing is made up": (f"POST {root}/tokens", "negative_data_rejection"),
     "what was deleted is still there": (f"GET {root}/organizations/{{name}}", "use_after_free"),
 }
-attacked = "/(organizations|merges|whoami|audit|users|repositories)(/[^/]*)?$|/history$|/lineage$"
+attacked = (
+    "v1/(organizations|organizations/{name}|merges|merges/{id}|whoami|audit|tokens|repositories)$|/history$|/lineage$"
+)
 
 
 class Planted:
@@ -65,8 +67,8 @@ class Planted:
                 (key, "200" if key == "limit" and value.isdecimal() and value != "0" else value) for key, value in pairs
             ]
             scope["query_string"] = urlencode(smaller).encode()
-        if path == f"{root}/users" and scope["method"] == "POST":
-            receive = await without_unknown_members(receive, "name")
+        if path == f"{root}/tokens" and scope["method"] == "POST":
+            receive = await with_member(receive, "name", "nameless")
 
         async def changed(message: Message) -> None:
             if message["type"] == "http.response.start" and path.endswith("/lineage"):
@@ -78,17 +80,19 @@ class Planted:
         await self.app(scope, receive, changed)
 
 
-async def without_unknown_members(receive: Receive, known: str) -> Receive:
+async def with_member(receive: Receive, name: str, value: str) -> Receive:
+    """The body, and in its object this member if it has none of the name."""
     body, message = b"", await receive()
     body += message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
         body += message.get("body", b"")
     try:
-        value = json.loads(body)
-        body = json.dumps({key: entry for key, entry in value.items() if key == known}).encode()
-    except (ValueError, AttributeError):
-        pass
+        asked = json.loads(body)
+    except ValueError:
+        asked = None
+    if isinstance(asked, dict):
+        body = json.dumps({name: value, **asked}).encode()
 
     async def again() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}

@@ -8,7 +8,7 @@ from tests.api.conftest import Registry, User, admin_token, digest_of, done, mak
 
 kept = ("instruct", "dialogue", "reasoning", "secret")
 """Repositories that a campaign reads and changes to its end; the document's examples name them."""
-spare = ("old1", "old2", "old3", "old4")
+spare = ("old1", "old2", "old3", "old4", "old5")
 """Repositories that it may delete."""
 
 
@@ -34,6 +34,9 @@ class World:
         for name in (*kept, *spare):
             done(alice.put(f"/repositories/alice/{name}/aliases/prod", {"version": "1.0.0"}))
         done(alice.post("/organizations", {"name": "lab"}), 201)
+        layer = {"adapter": "alice/dialogue", "range": ">=1,<2"}
+        done(alice.put("/stacks/alice/chat", {"layers": [layer], "visibility": "public"}), 201)
+        done(alice.post("/stacks/alice/chat/lock"), 201)
         merge = registry.merge(alice, {"layers": [{"adapter": "alice/dialogue@1.0.0"}]})
         upload = done(alice.post("/uploads", {"digest": digest_of(b"to come"), "size": 7}), 201)
         token = done(alice.post("/tokens", {"name": "spare", "scopes": ["read"]}), 201)
@@ -52,12 +55,13 @@ class World:
         return served
 
     def words(self) -> dict[str, list[str]]:
-        """By the name of a path's parameter, what stands here."""
+        """By the name of a path's parameter, what stands here; `stack` is the name of one."""
         return {
             "namespace": ["alice"],
             "name": [*kept],
             "ref": ["1.0.0", "prod"],
             "alias": ["prod"],
+            "stack": ["chat"],
             "path": [*self.files],
             "digest": [*self.files.values()],
             "hash": [*self.files.values()],
