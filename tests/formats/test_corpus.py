@@ -1,5 +1,6 @@
 """A fixed corpus of bad files, each with its verdict, which never changes unnoticed."""
 
+import bz2
 import gzip
 import io
 import json
@@ -64,6 +65,7 @@ broken: dict[str, tuple[bytes, Reason]] = {
     "header over 8 MiB": (struct.pack("<Q", (8 << 20) + 1) + b"{", Reason.HEADER_TOO_LARGE),
     "header of 100 GB": (struct.pack("<Q", 10**11) + b"{", Reason.HEADER_TOO_LARGE),
     "text": (b"# An adapter\n\nIt adapts.", Reason.NOT_SAFETENSORS),
+    "pickle in letters": (pickle.dumps({"a": 1}, 0), Reason.NOT_SAFETENSORS),
     "leading blank": (raw_file(b" {}"), Reason.NOT_SAFETENSORS),
     "byte order mark": (raw_file(b"\xef\xbb\xbf{}"), Reason.NOT_SAFETENSORS),
     "a list": (raw_file(b"[]"), Reason.NOT_SAFETENSORS),
@@ -147,6 +149,10 @@ executable: dict[str, tuple[Callable[[], bytes], type[InvalidContent], str]] = {
     "gzip": (lambda: gzip.compress(good), ArchiveRefused, "gzip"),
     "tar": (tarred, ArchiveRefused, "tar"),
     "xz": (lambda: b"\xfd7zXZ\x00" + bytes(20), ArchiveRefused, "xz"),
+    "bzip2": (lambda: bz2.compress(good), ArchiveRefused, "bzip2"),
+    "zstd": (lambda: b"\x28\xb5\x2f\xfd" + bytes(20), ArchiveRefused, "zstd"),
+    "7z": (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(20), ArchiveRefused, "7z"),
+    "rar": (lambda: b"Rar!\x1a\x07\x01\x00" + bytes(20), ArchiveRefused, "rar"),
 }
 
 
