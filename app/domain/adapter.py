@@ -21,7 +21,8 @@ class Module:
     """One adapted module: ΔW = scaling · B·A, transposed where the base stores its weight as [in, out].
 
     `a_shape` and `b_shape` are the file's own: [r, in] and [out, r]; of an embedding [r, vocabulary] and [width, r];
-    of a convolution [r, in, height, width] and [out, r, 1, 1] (one extent fewer in one dimension, one more in three).
+    of a convolution [r, in, height, width] and [out, r, 1, 1] (one extent fewer in one dimension, one more in three), where
+    ΔW is B·A with A as [r, in·height·width]. With groups B is [out, r / groups, 1, 1], and A takes all inputs.
     """
 
     name: str
@@ -41,6 +42,10 @@ class Module:
     a_dtype: str
     """safetensors' own name: F32, BF16, F16, …"""
     b_dtype: str
+    bias_key: str | None = None
+    """Name of B's own bias (`lora_bias`), [out]: scaling · bias is added to the base's bias."""
+    magnitude_key: str | None = None
+    """Name of DoRA's magnitudes, one for each output: the length that each row of W + ΔW is given."""
 
     @property
     def in_features(self) -> int:
@@ -54,9 +59,38 @@ class Module:
         return self.b_shape[0]
 
     @property
+    def groups(self) -> int:
+        """Of a convolution: each of so many parts of the outputs has its own share of the ranks."""
+        return self.rank // self.b_shape[1]
+
+    @property
     def is_transposed(self) -> bool:
         """The base's weight is [in, out], so that the delta to add is (B·A)ᵀ."""
         return self.fan_in_fan_out or self.kind is ModuleKind.EMBEDDING
+
+
+class ReplacementKind(StrEnum):
+    """Why an adapter brings a tensor whole."""
+
+    MODULE = "modules_to_save"
+    TOKENS = "trainable_tokens"
+    BIAS = "bias"
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A tensor of the base, or some rows of it, that stands in the adapter's file as it was trained, and not as a delta."""
+
+    tensor: str
+    """As in the base model: `lm_head.weight`."""
+    kind: ReplacementKind
+    key: str
+    """Name in the safetensors file."""
+    shape: tuple[int, ...]
+    """Of what the file holds: of rows, [rows, width]."""
+    dtype: str
+    rows: tuple[int, ...] | None = None
+    """Of trained tokens: the rows of the base's tensor that are replaced, in the order of the file; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +113,32 @@ class Adapter:
     modules: tuple[Module, ...]
     """Sorted by name."""
     unsupported: tuple[str, ...]
-    """What is stored and served, and not merged yet: `dora`, `bias`, `modules_to_save`, `conv2d`, `loha`, …; sorted."""
+    """What is stored and served, and not merged yet: `pissa`, `target_parameters`, `loha`, …; sorted."""
     base_model: BaseModel | None
     """What the configuration names."""
     weight_file: str
     """Path of the weights in the version: `adapter_model.safetensors`."""
     task_type: str | None = None
+    replacements: tuple[Replacement, ...] = ()
+    """Sorted by tensor."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What there is beyond B·A in linear layers and embeddings, merged or not; sorted."""
+        found = {*self.unsupported, *(replacement.kind.value for replacement in self.replacements)}
+        for module in self.modules:
+            if module.kind not in (ModuleKind.LINEAR, ModuleKind.EMBEDDING):
+                found.add(module.kind.value)
+            if module.bias_key is not None:
+                found.add("lora_bias")
+            if module.magnitude_key is not None:
+                found.add("dora")
+        return tuple(sorted(found))
+
+    @property
+    def stands_on_values(self) -> bool:
+        """What it changes depends on the values that it was trained upon, so that its delta is known only beside them."""
+        return bool(self.replacements) or any(module.magnitude_key is not None for module in self.modules)
 
 
 @dataclass(frozen=True, slots=True)

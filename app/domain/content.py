@@ -10,9 +10,9 @@ from app.domain.digest import Digest, digest_of_json
 from app.domain.number import VersionNumber
 
 schema = 1
-known_without_base = frozenset({"conv1d", "conv2d", "conv3d", "loha", "lokr", "target_parameters"})
-"""Features whose delta the files alone decide. With any other (DoRA, bias, saved modules, PiSSA, …) it is only known beside
-the base's own values, so that the base is part of what they are."""
+known_without_base = frozenset({"conv1d", "conv2d", "conv3d", "loha", "lokr", "lora_bias", "target_parameters"})
+"""Features whose delta the files alone decide. With any other (DoRA, trained biases, saved modules, PiSSA, …) it is only known
+beside the base's own values, so that the base is part of what they are."""
 
 
 def adapter_content_digest(
@@ -26,17 +26,23 @@ def adapter_content_digest(
         [module.name, module.scaling, module.rank, module.is_transposed, module.kind.value]
         for module in adapter.modules
     ]
-    needs_base = not known_without_base.issuperset(adapter.unsupported)
-    return digest_of_json(
-        {
-            "schema": schema,
-            "weights": sorted(weight_digests),
-            "modules": sorted(modules),
-            "features": list(adapter.unsupported),
-            "foundation": [[digest, weight] for digest, weight in sorted(foundation)],
-            "base_model": base_model.as_json() if needs_base and base_model is not None else None,
-        }
-    )
+    features = adapter.features
+    needs_base = not known_without_base.issuperset(features)
+    content: dict[str, Any] = {
+        "schema": schema,
+        "weights": sorted(weight_digests),
+        "modules": sorted(modules),
+        "features": list(features),
+        "foundation": [[digest, weight] for digest, weight in sorted(foundation)],
+        "base_model": base_model.as_json() if needs_base and base_model is not None else None,
+    }
+    if adapter.replacements:
+        # the configuration alone says which rows of the base a tensor replaces
+        content["replacements"] = [
+            [replacement.tensor, replacement.key, None if replacement.rows is None else list(replacement.rows)]
+            for replacement in adapter.replacements
+        ]
+    return digest_of_json(content)
 
 
 def model_content_digest(weight_digests: Mapping[str, str], config_digest: str) -> Digest:

@@ -22,6 +22,9 @@ class Member:
     weight: float
     because: tuple[Digest, ...] = ()
     """Of a trunk member: the version digests of the branches that need it, in the order of the layers."""
+    foundation: tuple[tuple[Digest, float], ...] = ()
+    """Of a member whose change depends on the values that it was trained upon: what it stands on as it was published, by
+    content digest, at its weights, sorted. Empty for all others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ from app.formats.json_text import read_object
 from app.formats.patterns import Pattern, PatternTable, Targets, choice_of_layers
 from app.formats.peft_names import config_keys, peft_types
 
+config_path = "adapter_config.json"
 largest_config_bytes = 256 << 10
 largest_rank = 1 << 20
+largest_row = 1 << 32
 longest_text = 1024
 
 importable = re.compile(r"(transformers|diffusers|peft)(\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -33,18 +35,31 @@ unmerged_keys = {
     "ensure_weight_tying": "weight_tying",
     "kasa_config": "kasa",
     "layer_replication": "layer_replication",
-    "lora_bias": "lora_bias",
     "megatron_config": "megatron",
-    "modules_to_save": "modules_to_save",
     "monteclora_config": "monteclora",
     "target_parameters": "target_parameters",
-    "trainable_token_indices": "trainable_tokens",
     "use_bdlora": "bdlora",
-    "use_dora": "dora",
     "use_qalora": "qalora",
     "velora_config": "velora",
 }
 """Keys that, set to anything, change what the adapter does to its base in a way that is not merged yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """`trainable_token_indices`: which rows of an embedding were trained."""
+
+    everywhere: tuple[int, ...] | None
+    """Given as a list: of the input embedding."""
+    by_name: tuple[tuple[str, tuple[int, ...]], ...]
+    """Given as an object: by the end of the module's name."""
+
+    def of(self, module: str) -> tuple[int, ...] | None:
+        """Of the module with this name; None when it is not named, or twice."""
+        if self.everywhere is not None:
+            return self.everywhere
+        found = [rows for name, rows in self.by_name if module.endswith(name)]
+        return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +76,19 @@ class LoraConfig:
     fan_in_fan_out: bool
     bias: str
     """`none`, `all` or `lora_only`."""
+    has_bias: bool
+    """`lora_bias`: every B has a bias of its own."""
     modules_to_save: tuple[str, ...]
+    tokens: TokenRows
     target_parameters: tuple[str, ...]
 
     def rank_of(self, module: str) -> int:
         number = self.ranks.number_for(module)
         return self.rank if number is None else int(number)
+
+    def saves(self, module: str) -> bool:
+        """Whether the module is one that `modules_to_save` names, or within one (PEFT: by the end of its name)."""
+        return any(module.endswith(entry) or f"{entry}." in module for entry in self.modules_to_save)
 
     def alpha_of(self, module: str) -> float:
         number = self.alphas.number_for(module)
@@ -141,6 +163,12 @@ class Fields:
         if not isfinite(number):
             raise self.refuse(key, "a finite number")
         return number
+
+    def rows(self, key: str, value: Any) -> tuple[int, ...]:
+        is_list = isinstance(value, list) and all(type(row) is int and 0 <= row < largest_row for row in value)
+        if not is_list or len(set(value)) != len(value):
+            raise self.refuse(key, f"a list of different integers from 0 to {largest_row - 1}, or an object of such")
+        return tuple(value)
 
     def table(self, key: str) -> dict[str, Any]:
         value = self.values.get(key)
@@ -237,9 +265,19 @@ def read_lora(fields: Fields) -> LoraConfig:
         use_dora=fields.flag("use_dora"),
         fan_in_fan_out=fields.flag("fan_in_fan_out"),
         bias=bias,
+        has_bias=fields.flag("lora_bias"),
         modules_to_save=fields.texts("modules_to_save"),
+        tokens=read_tokens(fields),
         target_parameters=fields.texts("target_parameters"),
     )
+
+
+def read_tokens(fields: Fields) -> TokenRows:
+    key = "trainable_token_indices"
+    value = fields.values.get(key)
+    if isinstance(value, dict):
+        return TokenRows(None, tuple((name, fields.rows(key, rows)) for name, rows in fields.table(key).items()))
+    return TokenRows(None if value is None else fields.rows(key, value), ())
 
 
 def read_targets(fields: Fields) -> Targets:
@@ -269,8 +307,6 @@ def read_targets(fields: Fields) -> Targets:
 def unsupported_of(fields: Fields) -> frozenset[str]:
     """What a LoRA's configuration asks for beyond B·A at a scaling."""
     found = {name for key, name in unmerged_keys.items() if fields.values.get(key)}
-    if (fields.text("bias") or "none") != "none":
-        found.add("bias")
     initialization = fields.values.get("init_lora_weights")
     if isinstance(initialization, str):
         initialization = initialization.lower()

@@ -6,24 +6,26 @@ Source: PEFT 0.21.2, `utils/save_and_load.py` and `tuners/lora/layer.py`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod, sqrt
 
-from app.domain.adapter import Adapter, Module, ModuleKind, TensorFact
+from app.domain.adapter import Adapter, Module, ModuleKind, Replacement, TensorFact
 from app.errors import EmptyAdapter, FactorShape, RankMismatch, StrayTensor, UnpairedFactor, UnsafePattern
-from app.formats.adapter_config import AdapterConfig, LoraConfig, read_config
+from app.formats.adapter_config import AdapterConfig, LoraConfig, config_path, read_config
 from app.formats.inspection import Inspection
 from app.formats.patterns import ends_with_one_of, most_work
+from app.formats.replacements import read_replacement
 
-config_path = "adapter_config.json"
 prefix = "base_model.model."
+vectors = ("bias", "lora_magnitude_vector")
+"""What a module may have beside its factors, with a value for each output."""
 factor_names = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
 merged_dtypes = frozenset({"F64", "F32", "F16", "BF16"})
 kind_of_dimensions = {2: ModuleKind.LINEAR, 3: ModuleKind.CONV1D, 4: ModuleKind.CONV2D, 5: ModuleKind.CONV3D}
 embedding_names = frozenset(
     {"embed_in", "embed_out", "embed_tokens", "lm_head", "shared", "tok_embeddings", "word_embeddings", "wte"}
 )
-"""Modules whose whole weight PEFT saves unasked when the vocabulary was resized."""
+"""Modules whose whole weight PEFT saves unasked when they are targets or the vocabulary was resized."""
 features_with_tensors = frozenset({"arrow", "bdlora", "kasa", "monteclora", "velora"})
 """Unmerged features that bring `lora_…` tensors of their own."""
 
@@ -33,9 +35,13 @@ class Sorting:
     """The tensors of a file, sorted by what they are."""
 
     modules: dict[str, dict[str, TensorFact]] = field(default_factory=dict)
-    """By module, then by factor."""
+    """By module, then by factor; `bias` is B's."""
+    replacements: dict[str, Replacement] = field(default_factory=dict)
+    """By the base's tensor."""
     features: set[str] = field(default_factory=set)
     """Unmerged features that were found among the tensors."""
+    dtypes: set[str] = field(default_factory=set)
+    """Of the modules' tensors."""
 
 
 def read_adapter(config: bytes, weights: Inspection, weight_path: str) -> Adapter:
@@ -47,20 +53,22 @@ def read_adapter(config: bytes, weights: Inspection, weight_path: str) -> Adapte
     weights.check_weights(weight_path)
     description = read_config(config, config_path)
     modules: tuple[Module, ...] = ()
+    replacements: tuple[Replacement, ...] = ()
     unsupported = set(description.unsupported)
     if description.lora is not None:
         sorting = sort_tensors(description.lora, description.unsupported, weights.tensors, weight_path)
-        unsupported |= sorting.features
         modules = read_modules(description.lora, sorting, weight_path)
-        unsupported |= features_of(modules)
-        if not modules and not unsupported:
+        replacements = tuple(sorting.replacements[name] for name in sorted(sorting.replacements))
+        unsupported |= sorting.features | {f"dtype_{dtype.lower()}" for dtype in sorting.dtypes - merged_dtypes}
+        if not modules and not replacements and not unsupported:
             raise EmptyAdapter(weight_path)
-    return adapter_of(description, modules, unsupported, weights.tensors, weight_path)
+    return adapter_of(description, modules, replacements, unsupported, weights.tensors, weight_path)
 
 
 def adapter_of(
     description: AdapterConfig,
     modules: tuple[Module, ...],
+    replacements: tuple[Replacement, ...],
     unsupported: Iterable[str],
     tensors: tuple[TensorFact, ...],
     weight_path: str,
@@ -81,6 +89,7 @@ def adapter_of(
         base_model=description.base_model,
         weight_file=weight_path,
         task_type=description.task_type,
+        replacements=replacements,
     )
 
 
@@ -106,15 +115,21 @@ def sort_tensors(
             if len(adapter_names) > 1:
                 raise StrayTensor(path, tensor.name, "the file holds the tensors of several adapters")
             if leaf == "bias":
-                if "lora_bias" not in unsupported:
+                if not config.has_bias:
                     raise StrayTensor(path, tensor.name, "lora_bias is not set")
-                continue
+                factor = "bias"
             factors = sorting.modules.setdefault(module, {})
             if factor in factors:
                 raise StrayTensor(path, tensor.name, "the module has this factor twice")
             factors[factor] = tensor
-        else:
-            sorting.features.add(feature_of(config, unsupported, tensor, name, path))
+            continue
+        feature = feature_of(config, unsupported, tensor, name)
+        if feature is not None:
+            sorting.features.add(feature)
+            continue
+        replacement = read_replacement(config, tensor, name, path)
+        if sorting.replacements.setdefault(replacement.tensor, replacement) is not replacement:
+            raise StrayTensor(path, tensor.name, "the file replaces this tensor twice")
     return sorting
 
 
@@ -144,31 +159,17 @@ def read_rest(tensor: TensorFact, factor: str, rest: list[str], path: str) -> tu
     return leaf, rest[0] if rest else ""
 
 
-def feature_of(config: LoraConfig, unsupported: frozenset[str], tensor: TensorFact, name: str, path: str) -> str:
-    """The unmerged feature that a tensor which is no factor belongs to.
-
-    Raises: StrayTensor.
-    """
-    parts = name.split(".")
-    owner = ".".join(part for part in parts[:-1] if part != "base_layer")
+def feature_of(config: LoraConfig, unsupported: frozenset[str], tensor: TensorFact, name: str) -> str | None:
+    """The unmerged feature that a tensor which is no factor belongs to; None for one that replaces a tensor of the base."""
     if split_name(name)[1] and features_with_tensors & unsupported:
         return min(features_with_tensors & unsupported)
-    if "trainable_tokens" in unsupported and any(part.startswith("trainable_tokens") for part in parts):
-        return "trainable_tokens"
-    if any(is_saved(entry, owner) for entry in config.modules_to_save):
-        return "modules_to_save"
-    if parts[-1] == "bias" and (config.bias == "all" or (config.bias == "lora_only" and config.targets.takes(owner))):
-        return "bias"
-    if parts[-1] == "weight" and owner.rpartition(".")[2] in embedding_names:
-        return "saved_embeddings"
-    if parts[-2:] == ["base_layer", "weight"] and config.targets.takes(owner):
-        return "saved_embeddings"
-    raise StrayTensor(path, tensor.name, "neither a factor nor anything else that the configuration names")
-
-
-def is_saved(entry: str, owner: str) -> bool:
-    """Whether a tensor of the module `owner` is of a module that `modules_to_save` names (PEFT: by the end of its name)."""
-    return owner.endswith(entry) or f"{entry}." in owner
+    owner, _, leaf = name.rpartition(".")
+    owner = owner.removesuffix(".base_layer")
+    if leaf == "weight" and not config.saves(owner):
+        is_wrapped = name.endswith(".base_layer.weight") and config.targets.takes(owner)
+        if is_wrapped or owner.rpartition(".")[2] in embedding_names:
+            return "saved_embeddings"
+    return None
 
 
 def read_modules(config: LoraConfig, sorting: Sorting, path: str) -> tuple[Module, ...]:
@@ -188,7 +189,13 @@ def read_modules(config: LoraConfig, sorting: Sorting, path: str) -> tuple[Modul
             if config.use_dora:
                 raise UnpairedFactor(path, name, "lora_magnitude_vector")
             raise StrayTensor(path, tensors["lora_magnitude_vector"].name, "use_dora is not set")
-        modules.append(read_module(config, name, a, b, "lora_embedding_A" in tensors, path))
+        if config.has_bias and "bias" not in tensors and "lora_B" in tensors:
+            raise UnpairedFactor(path, name, "lora_B.bias")
+        module = read_module(config, name, a, b, "lora_embedding_A" in tensors, path)
+        for factor, dimensions in (("bias", 1), ("lora_magnitude_vector", len(a.shape))):
+            check_vector(tensors.get(factor), module, dimensions, path)
+        sorting.dtypes |= {tensor.dtype for tensor in tensors.values()}
+        modules.append(module_with(module, tensors))
     return tuple(modules)
 
 
@@ -208,7 +215,7 @@ def pair_of(name: str, tensors: dict[str, TensorFact], path: str) -> tuple[Tenso
 
     Raises: UnpairedFactor, StrayTensor when there are the factors of a linear layer and of an embedding.
     """
-    kinds = {factor.startswith("lora_embedding_") for factor in tensors if factor != "lora_magnitude_vector"}
+    kinds = {factor.startswith("lora_embedding_") for factor in tensors if factor not in vectors}
     if len(kinds) > 1:
         raise StrayTensor(path, tensors.popitem()[1].name, "the module has the factors of two kinds of layer")
     stem = "lora_embedding_" if True in kinds else "lora_"
@@ -235,7 +242,8 @@ def read_module(config: LoraConfig, name: str, a: TensorFact, b: TensorFact, is_
     rank = config.rank_of(name)
     if a.shape[0] != rank:
         raise RankMismatch(path, name, rank, a.shape[0])
-    is_grouped = kind not in (ModuleKind.LINEAR, ModuleKind.EMBEDDING) and rank % b.shape[1] == 0
+    is_convolution = kind not in (ModuleKind.LINEAR, ModuleKind.EMBEDDING)
+    is_grouped = is_convolution and rank % b.shape[1] == 0 and b.shape[0] % (rank // b.shape[1]) == 0
     if b.shape[1] != rank and not is_grouped:
         raise RankMismatch(path, name, rank, b.shape[1])
     alpha = config.alpha_of(name)
@@ -255,11 +263,21 @@ def read_module(config: LoraConfig, name: str, a: TensorFact, b: TensorFact, is_
     )
 
 
-def features_of(modules: tuple[Module, ...]) -> set[str]:
-    """What the shapes and dtypes of the factors ask for and no merge does yet."""
-    found = set()
-    for module in modules:
-        if module.kind not in (ModuleKind.LINEAR, ModuleKind.EMBEDDING):
-            found.add(module.kind.value)
-        found |= {f"dtype_{dtype.lower()}" for dtype in {module.a_dtype, module.b_dtype} - merged_dtypes}
-    return found
+def check_vector(tensor: TensorFact | None, module: Module, dimensions: int, path: str) -> None:
+    """A value for each output: [out], or among ones as PEFT keeps the magnitudes of a convolution.
+
+    Raises: FactorShape.
+    """
+    if tensor is None:
+        return
+    if prod(tensor.shape) != module.out_features or len(tensor.shape) not in (1, dimensions):
+        raise FactorShape(path, tensor.name, tensor.shape, f"it has a value for each of {module.out_features} outputs")
+
+
+def module_with(module: Module, tensors: dict[str, TensorFact]) -> Module:
+    bias, magnitude = (tensors.get(factor) for factor in vectors)
+    return replace(
+        module,
+        bias_key=None if bias is None else bias.name,
+        magnitude_key=None if magnitude is None else magnitude.name,
+    )

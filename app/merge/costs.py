@@ -104,13 +104,40 @@ class ModuleSum:
         return working_bytes * width * (6 * self.sides + tiles_at_once * max(self.out_features, self.in_features))
 
 
-def adapter_bytes(sums: Iterable[ModuleSum], output: Output) -> int:
-    """An upper bound of the result's weight file."""
+@dataclass(frozen=True, slots=True)
+class DependentSum:
+    """A tensor that is more than a sum of products: what it costs to know it, and to bring it whole."""
+
+    tensor: str
+    values: int
+    """Of the tensor, or of the rows that are replaced."""
+    columns: int
+    """Of one row."""
+    factor_values: int
+    """Of the shares' A and B."""
+    held_values: int
+    """Of vectors and of trained rows, which are held as a whole."""
+    sources: int
+    """Terms of which a tile is held at once."""
+    is_one_tile: bool
+    """Its outputs are columns, and their lengths are needed: the tensor is taken at once."""
+
+    @property
+    def peak_bytes(self) -> int:
+        tiles = self.values if self.is_one_tile else tiles_at_once * max(tile_values, self.columns)
+        return working_bytes * (2 * self.factor_values + self.held_values + (self.sources + 3) * tiles)
+
+
+def adapter_bytes(sums: Iterable[ModuleSum], output: Output, dependents: Iterable[DependentSum] = ()) -> int:
+    """An upper bound of the result's weight file; a copied tensor of whole numbers has eight bytes a value."""
     size = output_bytes[output.dtype or Dtype.FLOAT32]
-    return sum(
+    of_modules = sum(
         summed.rank(output) * (summed.out_features + summed.in_features) * size
         + 2 * (len(summed.name) + header_bytes_per_tensor)
         for summed in sums
+    )
+    return of_modules + sum(
+        dependent.values * working_bytes + len(dependent.tensor) + header_bytes_per_tensor for dependent in dependents
     )
 
 

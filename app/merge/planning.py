@@ -1,7 +1,8 @@
 """From a resolution and the headers of the files to the plan and its cost; no tensor is read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from uuid import UUID
 
 from app.domain.adapter import Adapter, Checkpoint, Module, ModuleKind, TensorFact
@@ -9,6 +10,7 @@ from app.domain.lineage import Role
 from app.domain.plan import BasePart, Member, Plan, Resolution
 from app.domain.recipe import Method, Output, OutputKind, Trunk, WeightFile
 from app.errors import (
+    BaseNeeded,
     ModuleNotInBase,
     NoExactAdapter,
     PlanTooLarge,
@@ -17,13 +19,13 @@ from app.errors import (
     TooManyLayers,
     UnsupportedFeature,
 )
+from app.merge.composition import Composition, compose
 from app.merge.costs import ModuleSum, adapter_bytes, adapter_peak_bytes, model_bytes, model_peak_bytes, value_bytes
+from app.merge.dependents import check_dependent, check_for_adapter, check_for_model, cost_of, tied_to_embedding
 from app.merge.methods import Space, methods
+from app.merge.publication import foundation
 from app.merge.published import Catalogue
 from app.merge.rules import path_to_recalled
-
-tied_to_embedding = "lm_head"
-"""The last part of the module's name that shares its weight with the embedding, in the libraries whose adapters are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +56,65 @@ def plan(
         weight_files: of the same, and of the base of a model output.
         base: of a model output; None for an adapter.
 
-    Raises: NoExactAdapter, TooManyLayers, UnsupportedFeature, ShapeMismatch, ModuleNotInBase, RecalledInPlan, PlanTooLarge.
+    Raises: NoExactAdapter, TooManyLayers, UnsupportedFeature, ShapeMismatch, ReplacementConflict, BaseNeeded, ModuleNotInBase,
+        RecalledInPlan, PlanTooLarge.
     """
     is_model = output.kind is OutputKind.MODEL
     is_exact = is_model or output.rank is None
     if not is_model and is_exact and not methods[method.name].is_low_rank:
         raise NoExactAdapter(method.name)
     _check_branches(resolution, method)
-    members = resolution.branches
-    if output.trunk is Trunk.INCLUDED:
-        members += resolution.trunk
+    is_referenced = output.trunk is Trunk.REFERENCED
+    branches = _standing(resolution.branches, adapters, catalogue)
+    trunk = resolution.trunk if is_referenced else _standing(resolution.trunk, adapters, catalogue)
+    members = branches if is_referenced else branches + trunk
     for member in members:
-        for feature in adapters[member.version].unsupported:
+        adapter = adapters[member.version]
+        for feature in adapter.unsupported:
             raise UnsupportedFeature(feature, member.version)
-    sums = _module_sums(members, adapters, methods[method.name].space)
+        if is_referenced and trunk and adapter.stands_on_values:
+            # what of the trunk's it would have to hold is in files that a referring result does not read
+            raise UnsupportedFeature(f"{adapter.features[0]} with a referenced trunk", member.version)
+    compositions = compose(members, adapters)
+    sums = [_module_sum(one, methods[method.name].space) for one in compositions if one.is_plain]
+    dependents = [one for one in compositions if not one.is_plain]
+    for composition in dependents:
+        check_dependent(composition, [member.content_digest for member in members], method, attrgetter("version"))
     bytes_read = sum(file.size_bytes for member in members for file in weight_files[member.version])
+    costs = [cost_of(composition) for composition in dependents]
+    dependent_bytes = max((cost.peak_bytes for cost in costs), default=0)
     if base is None:
-        bytes_written, peak_bytes = adapter_bytes(sums, output), adapter_peak_bytes(sums, output)
+        _check_adapter(compositions, members, method, output)
+        bytes_written, peak_bytes = adapter_bytes(sums, output, costs), adapter_peak_bytes(sums, output)
     else:
         part, checkpoint = base
         if (recalled := path_to_recalled(catalogue, [part.version])) is not None:
             raise RecalledInPlan(recalled[-1], [recalled])
         _check_base(members, adapters, checkpoint)
+        tensors = {tensor.name: tensor for _, tensor in checkpoint.tensors}
+        for composition in dependents:
+            check_for_model(composition, checkpoint, tensors.get(composition.tensor), attrgetter("version"))
         bytes_read += sum(file.size_bytes for file in weight_files[part.version])
         bytes_written, peak_bytes = model_bytes(checkpoint, output), model_peak_bytes(checkpoint, sums)
 
     ranks = [summed.exact_rank if is_model else summed.rank(output) for summed in sums]
     result = Plan(
         base_model=resolution.base_model,
-        trunk=resolution.trunk,
-        branches=resolution.branches,
+        trunk=trunk,
+        branches=branches,
         covered=resolution.covered,
         substitutions=resolution.substitutions,
         warnings=resolution.warnings,
         method=method,
         output=output,
         base=None if base is None else base[0],
-        modules=len(sums),
+        modules=len({composition.owner for composition in compositions}),
         rank_min=min(ranks, default=0),
         rank_max=max(ranks, default=0),
         is_exact=is_exact,
         bytes_read=bytes_read,
         bytes_written=bytes_written,
-        peak_bytes=peak_bytes,
+        peak_bytes=max(peak_bytes, dependent_bytes),
         task_type=_task_type([adapters[member.version] for member in members]),
     )
     _check_limits(result, len(members), limits)
@@ -116,43 +134,71 @@ def _check_branches(resolution: Resolution, method: Method) -> None:
         raise TooManyLayers(method.name, most, found)
 
 
-def _module_sums(members: Sequence[Member], adapters: Mapping[UUID, Adapter], space: Space) -> list[ModuleSum]:
-    """The modules of the result by name; a member without a module adds nothing to it.
+def _standing(members: Sequence[Member], adapters: Mapping[UUID, Adapter], catalogue: Catalogue) -> tuple[Member, ...]:
+    """The members, with what they stand on where it decides what they change."""
+    return tuple(
+        replace(member, foundation=foundation(catalogue[member.version].edges, catalogue))
+        if adapters[member.version].stands_on_values
+        else member
+        for member in members
+    )
 
-    A branch at weight 0 has no vote: it is summed, at weight 0.
+
+def _module_sum(composition: Composition, space: Space) -> ModuleSum:
+    """A module of the result; a branch at weight 0 has no vote: it is summed, at weight 0.
 
     Raises: ShapeMismatch, UnsupportedFeature.
     """
-    holders: dict[str, list[tuple[Member, Module]]] = {}
-    for member in members:
-        for module in adapters[member.version].modules:
-            holders.setdefault(module.name, []).append((member, module))
-    sums = []
-    for name, held in sorted(holders.items()):
-        first_member, first = held[0]
-        for member, module in held[1:]:
-            if _delta_shape(module) != _delta_shape(first):
-                raise ShapeMismatch(name, _delta_shape(first), _delta_shape(module), first_member.reference)
-            if module.kind is not first.kind:
-                raise UnsupportedFeature(f"a {module.kind} beside a {first.kind} delta", member.version, name)
-        branches = [
-            module.rank
-            for member, module in held
-            if space is not Space.SUM and member.role is Role.BRANCH and member.weight != 0
-        ]
-        sums.append(
-            ModuleSum(
-                name=name,
-                out_features=first.out_features,
-                in_features=first.in_features,
-                space=space,
-                summed_rank=sum(module.rank for _, module in held) - sum(branches),
-                branch_rank=sum(branches),
-                branches=len(branches),
-                factor_bytes=sum(_factor_bytes(module) for _, module in held),
-            )
-        )
-    return sums
+    held = [(share.member, share.module) for share in composition.shares if share.module is not None]
+    first_member, first = held[0]
+    for member, module in held[1:]:
+        if _delta_shape(module) != _delta_shape(first):
+            raise ShapeMismatch(module.name, _delta_shape(first), _delta_shape(module), first_member.reference)
+        if module.kind is not first.kind or module.groups != first.groups:
+            what = f"a {module.kind} of {module.groups} groups beside a {first.kind} of {first.groups}"
+            raise UnsupportedFeature(what, member.version, module.name)
+    branches = [
+        module.rank
+        for member, module in held
+        if space is not Space.SUM and member.role is Role.BRANCH and member.weight != 0
+    ]
+    return ModuleSum(
+        name=first.name,
+        out_features=first.out_features,
+        in_features=first.in_features,
+        space=space,
+        summed_rank=sum(module.rank for _, module in held) - sum(branches),
+        branch_rank=sum(branches),
+        branches=len(branches),
+        factor_bytes=sum(_factor_bytes(module) for _, module in held),
+    )
+
+
+def _check_adapter(
+    compositions: Sequence[Composition], members: Sequence[Member], method: Method, output: Output
+) -> None:
+    """What PEFT can read as one LoRA.
+
+    Raises: UnsupportedFeature, BaseNeeded.
+    """
+    targets = {one.owner: share for one in compositions if one.is_plain for share in one.shares[:1]}
+    for composition in compositions:
+        if composition.is_plain:
+            continue
+        check_for_adapter(composition, attrgetter("version"))
+        if composition.is_added and composition.owner not in targets:
+            # the weight is brought whole, and has no B whose bias it could be
+            raise BaseNeeded("lora_bias", composition.shares[0].member.version, composition.tensor)
+    if not targets:
+        raise UnsupportedFeature("an adapter that holds no product of factors", members[0].version)
+    has_bias = any(composition.is_added for composition in compositions)
+    is_joined = output.rank is None and methods[method.name].space in (Space.SUM, Space.COMBINATION)
+    for name, share in targets.items():
+        if share.module is not None and has_bias and share.module.kind is ModuleKind.EMBEDDING:
+            raise UnsupportedFeature("lora_bias beside an embedding", share.member.version, name)
+        if share.module is not None and share.module.groups > 1 and not is_joined:
+            what = f"{method.name} of a convolution with groups, or at a rank"
+            raise UnsupportedFeature(what, share.member.version, name)
 
 
 def _check_base(members: Sequence[Member], adapters: Mapping[UUID, Adapter], checkpoint: Checkpoint) -> None:
@@ -173,6 +219,9 @@ def _check_base(members: Sequence[Member], adapters: Mapping[UUID, Adapter], che
 def _check_fits(member: Member, module: Module, tensor: TensorFact | None) -> None:
     if tensor is None:
         raise ModuleNotInBase(member.version, module.name, f"there is no tensor {module.name}.weight")
+    if module.groups > 1:
+        reason = "of a convolution with groups the adapter takes the inputs of all groups, the base's weight those of its own"
+        raise ModuleNotInBase(member.version, module.name, reason)
     out_shape, in_shape = module.b_shape[:1], module.a_shape[1:]
     expected = in_shape + out_shape if module.is_transposed else out_shape + in_shape
     if tensor.shape != expected:

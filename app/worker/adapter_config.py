@@ -4,22 +4,28 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.domain.adapter import Module
 from app.domain.base_model import BaseModel
 
 
 def adapter_config(
-    modules: Sequence[Module], ranks: Mapping[str, int], base_model: BaseModel | None, task_type: str | None
+    modules: Sequence[Module],
+    ranks: Mapping[str, int],
+    base_model: BaseModel | None,
+    task_type: str | None,
+    settings: Mapping[str, Any],
 ) -> bytes:
-    """A plain LoRA whose alpha is its rank in every module, so that its scaling is 1 for every reader.
+    """A LoRA whose alpha is its rank in every module, so that its scaling is 1 for every reader.
 
-    Modules are named whole. Where ranks differ, the most common one is the default and the patterns name the others.
+    `settings` are for what stands beside the factors. Modules are named whole.
+    Where ranks differ, the most common one is the default and the patterns name the others.
     """
     counts = Counter(ranks.values())
     default_rank = max(counts, key=lambda rank: (counts[rank], rank))
     patterns = rank_patterns(ranks, default_rank)
-    config = {
+    config: dict[str, Any] = {
         "alpha_pattern": patterns,
         "base_model_name_or_path": None if base_model is None else base_model.name,
         "bias": "none",
@@ -37,6 +43,7 @@ def adapter_config(
         "use_dora": False,
         "use_rslora": False,
     }
+    config |= settings
     return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
 
 

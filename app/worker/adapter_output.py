@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -12,12 +13,15 @@ from app.domain.adapter import ModuleKind
 from app.domain.plan import Plan
 from app.domain.recipe import Dtype, Energy, WeightFile
 from app.errors import NoExactAdapter
+from app.kernel.convolutions import gather
 from app.kernel.sketch import best_of_tiles
 from app.kernel.threads import alone, in_order
 from app.kernel.vectorized import LowRank, best_rank, concatenate
 from app.merge.methods import methods
 from app.objects.store import ByteStore
 from app.worker.adapter_config import adapter_config
+from app.worker.beside import Beside
+from app.worker.dependents import Dependent
 from app.worker.progress import Meter
 from app.worker.stacks import ModuleStack, batches
 from app.worker.tensors import Entry, bytes_of, check_finite, place_file, stored_names, torch_dtypes, write_tensors
@@ -38,6 +42,7 @@ class Summed:
 def write_adapter(
     plan: Plan,
     stacks: Sequence[ModuleStack],
+    dependents: Sequence[Dependent],
     store: ByteStore,
     device: torch.device,
     meter: Meter,
@@ -46,11 +51,12 @@ def write_adapter(
 
     The same plan gives the same bytes, and nothing of a caller is in them. Memory holds one batch of modules, but for
     an energy the whole result, since its ranks decide the header that comes before the first tensor.
-    Raises: NoExactAdapter, ResultOverflow, BlobDamaged, StoreFull.
+    Raises: NoExactAdapter, BaseNeeded, UnsupportedFeature, ResultOverflow, BlobDamaged, StoreFull.
     """
     if plan.output.rank is None and not methods[plan.method.name].is_low_rank:
         raise NoExactAdapter(plan.method.name)
     dtype = stored_names[plan.output.dtype or Dtype.FLOAT32]
+    beside = Beside(stacks, dependents, dtype, store, device)
     report: dict[str, Any] = {}
     results: Iterable[Summed]
     match plan.output.rank:
@@ -65,31 +71,46 @@ def write_adapter(
             results = list(best_sums(stacks, dtype, {"energy": energy}, store, device, report))
             stacks = [result.stack for result in results]
             ranks = {result.stack.name: len(result.a) for result in results}
-    entries = [entry for stack in stacks for entry in entries_of(stack, ranks[stack.name], dtype)]
+    entries = [entry for stack in stacks for entry in entries_of(stack, ranks[stack.name], dtype, beside.has_bias)]
     with store.stage() as staged:
-        write_tensors(staged, entries, parts_of(results, meter))
+        # the widest first, so that each is aligned
+        parts = chain(beside.parts(wide=True), parts_of(results, beside, meter), beside.parts(wide=False))
+        write_tensors(staged, [*beside.entries(wide=True), *entries, *beside.entries(wide=False)], parts)
         weights = WeightFile("adapter_model.safetensors", staged.place(), staged.size_bytes)
-    config = adapter_config([stack.module for stack in stacks], ranks, plan.base_model, plan.task_type)
+    config = adapter_config(
+        [stack.module for stack in stacks], ranks, plan.base_model, plan.task_type, beside.settings()
+    )
     report |= {"modules": len(stacks), "rank": {"min": min(ranks.values()), "max": max(ranks.values())}}
+    if beside.whole:
+        report["replaced_tensors"] = [dependent.tensor for dependent in beside.whole]
     return [place_file(store, "adapter_config.json", config), weights], report
 
 
-def entries_of(stack: ModuleStack, rank: int, dtype: str) -> tuple[Entry, Entry]:
-    """A and B under PEFT's names."""
-    out_features, in_features = stack.shape
+def entries_of(stack: ModuleStack, rank: int, dtype: str, has_bias: bool) -> list[Entry]:
+    """A and B, and B's bias where the adapter has such, under PEFT's names; a convolution's in its own dimensions."""
+    module = stack.module
     prefix = f"base_model.model.{stack.name}"
-    if stack.module.kind is ModuleKind.EMBEDDING:
-        a_name, b_name = f"{prefix}.lora_embedding_A", f"{prefix}.lora_embedding_B"
-    else:
-        a_name, b_name = f"{prefix}.lora_A.weight", f"{prefix}.lora_B.weight"
-    return Entry(a_name, dtype, (rank, in_features)), Entry(b_name, dtype, (out_features, rank))
+    kernel = module.a_shape[2:]
+    a_shape = (rank, *module.a_shape[1:])
+    b_shape = (stack.shape[0], rank // module.groups, *(1 for _ in kernel))
+    if module.kind is ModuleKind.EMBEDDING:
+        return [
+            Entry(f"{prefix}.lora_embedding_A", dtype, a_shape),
+            Entry(f"{prefix}.lora_embedding_B", dtype, b_shape),
+        ]
+    entries = [Entry(f"{prefix}.lora_A.weight", dtype, a_shape), Entry(f"{prefix}.lora_B.weight", dtype, b_shape)]
+    if has_bias:
+        entries.insert(1, Entry(f"{prefix}.lora_B.bias", dtype, b_shape[:1]))
+    return entries
 
 
-def parts_of(results: Iterable[Summed], meter: Meter) -> Iterator[memoryview]:
+def parts_of(results: Iterable[Summed], beside: Beside, meter: Meter) -> Iterator[memoryview]:
     for result in results:
         check_finite(result.a, result.stack.name)
         check_finite(result.b, result.stack.name)
         yield bytes_of(result.a)
+        if beside.has_bias:
+            yield beside.bias_of(result.stack)
         yield bytes_of(result.b)
         meter.advance(1)
         meter.tell()
@@ -97,7 +118,10 @@ def parts_of(results: Iterable[Summed], meter: Meter) -> Iterator[memoryview]:
 
 def exact_sums(stacks: Sequence[ModuleStack], dtype: str, store: ByteStore, device: torch.device) -> Iterator[Summed]:
     for stack in stacks:
-        a, b = concatenate(alone(partial(stack.load, store, device)), torch_dtypes[dtype])
+        factors = alone(partial(stack.load, store, device))
+        a, b = concatenate(factors, torch_dtypes[dtype])
+        if stack.module.groups > 1:
+            a, b = gather(a, b, [one.rank for one in factors], stack.module.groups)
         yield Summed(stack, a, b)
 
 

@@ -13,6 +13,7 @@ from app.domain.recipe import OutputKind, WeightFile
 from app.errors import BaseNotStored
 from app.objects.store import ByteStore
 from app.worker.adapter_output import write_adapter
+from app.worker.dependents import dependents_of
 from app.worker.model_output import BaseFiles, write_model
 from app.worker.progress import Meter, Progress
 from app.worker.stacks import MemberFiles, stacks_of
@@ -48,20 +49,21 @@ def execute(
         progress: told after each module (unit `modules`) or tensor of the base (unit `bytes`), and every second within
             a large one; an exception of it ends the work and comes out of here.
 
-    Raises: UnknownMethod, NoExactAdapter, UnsupportedFeature, ShapeMismatch, ModuleNotInBase, BaseNotStored, ResultOverflow,
-        BlobDamaged, StoreFull. What was placed before is left to collection.
+    Raises: UnknownMethod, NoExactAdapter, UnsupportedFeature, ShapeMismatch, ModuleNotInBase, BaseNeeded, BaseNotStored,
+        ResultOverflow, BlobDamaged, StoreFull. What was placed before is left to collection.
     """
     started_at = time.monotonic()
-    stacks = stacks_of(plan, members, store)
+    stacks, dependents = stacks_of(plan, members, store), dependents_of(plan, members, store)
     if plan.output.kind is OutputKind.ADAPTER:
         meter = Meter(progress, len(stacks), "modules")
-        files, values = write_adapter(plan, stacks, store, torch.device(device), meter)
+        files, values = write_adapter(plan, stacks, dependents, store, torch.device(device), meter)
     elif base is None:
         raise BaseNotStored(None if plan.base_model is None else plan.base_model.as_json())
     else:
         files, values = write_model(
             plan,
             stacks,
+            dependents,
             base,
             store,
             torch.device(device),

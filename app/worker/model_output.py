@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -19,7 +20,9 @@ from app.formats.header import size_of_dtype
 from app.kernel.addition import Addition
 from app.kernel.rounding import round_once
 from app.kernel.threads import alone, in_order
+from app.merge.dependents import check_for_model
 from app.objects.store import ByteStore
+from app.worker.dependents import Dependent, bounds_of, matrix_of
 from app.worker.progress import Meter
 from app.worker.stacks import ModuleStack
 from app.worker.tensors import (
@@ -56,7 +59,7 @@ class Target:
     digest: Digest
     fact: TensorFact
     entry: Entry
-    stack: ModuleStack | None
+    stack: ModuleStack | Dependent | None
 
     @property
     def is_copy(self) -> bool:
@@ -66,6 +69,7 @@ class Target:
 def write_model(
     plan: Plan,
     stacks: Sequence[ModuleStack],
+    dependents: Sequence[Dependent],
     base: BaseFiles,
     store: ByteStore,
     device: torch.device,
@@ -77,7 +81,7 @@ def write_model(
     Memory holds a few tiles for each thread and the factors of a module or two, however large the base is.
     Raises: ModuleNotInBase, UnsupportedFeature, ResultOverflow, BlobDamaged, StoreFull.
     """
-    targets = targets_of(plan, stacks, base)
+    targets = targets_of(plan, stacks, dependents, base)
     shards = shards_of(targets, max_shard_bytes)
     meter = progress_of(sum(target.entry.size_bytes for target in targets))
     files: list[WeightFile] = []
@@ -93,16 +97,18 @@ def write_model(
         files.append(place_file(store, "model.safetensors.index.json", (json.dumps(index, indent=2) + "\n").encode()))
     carried, left_out = carried_files(plan, base, store)
     report = {
-        "modules": len(stacks),
+        "modules": len({stack.name for stack in stacks} | {dependent.composition.owner for dependent in dependents}),
         "tensors": len(targets),
-        "changed_tensors": len(stacks),
+        "changed_tensors": len(stacks) + len(dependents),
         "carried": [file.path for file in carried],
         "left_out": left_out,
     }
     return files + carried, report
 
 
-def targets_of(plan: Plan, stacks: Sequence[ModuleStack], base: BaseFiles) -> list[Target]:
+def targets_of(
+    plan: Plan, stacks: Sequence[ModuleStack], dependents: Sequence[Dependent], base: BaseFiles
+) -> list[Target]:
     """Every tensor of the result in the order in which it is written: widest first, so that each is aligned, then as
     the base's files hold them, so that each is read from front to back.
 
@@ -110,16 +116,28 @@ def targets_of(plan: Plan, stacks: Sequence[ModuleStack], base: BaseFiles) -> li
     """
     digests = {file.path: file.digest for file in base.files}
     asked = None if plan.output.dtype is None else stored_names[plan.output.dtype]
-    remaining = {f"{stack.name}.weight": stack for stack in stacks}
+    remaining: dict[str, ModuleStack | Dependent] = {f"{stack.name}.weight": stack for stack in stacks}
+    remaining |= {dependent.tensor: dependent for dependent in dependents}
     targets: list[tuple[str, Target]] = []
     for path, fact in base.checkpoint.tensors:
         stack = remaining.pop(fact.name, None)
-        if stack is not None:
-            check_fit(stack, fact, base.checkpoint)
         dtype = fact.dtype if asked is None or fact.dtype not in torch_dtypes else asked
-        targets.append((path, Target(digests[path], fact, Entry(fact.name, dtype, fact.shape), stack)))
-    for stack in remaining.values():
-        raise ModuleNotInBase(stack.parts[0].member, stack.name, f"it has no tensor {stack.name}.weight")
+        entry, place = Entry(fact.name, dtype, fact.shape), (digests[path], fact)
+        if isinstance(stack, ModuleStack):
+            check_fit(stack, fact, base.checkpoint)
+        elif isinstance(stack, Dependent):
+            check_for_model(stack.composition, base.checkpoint, fact, attrgetter("content_digest"))
+            if (copied := stack.copied) is not None:
+                # no value of the base's is left in it
+                stack, place = None, copied
+        targets.append((path, Target(*place, entry, stack)))
+    for name, stack in remaining.items():
+        first = (
+            stack.parts[0].member
+            if isinstance(stack, ModuleStack)
+            else stack.composition.shares[0].member.content_digest
+        )
+        raise ModuleNotInBase(first, name.rpartition(".")[0], f"it has no tensor {name}")
     targets.sort(key=lambda placed: (-size_of_dtype[placed[1].entry.dtype], placed[0], placed[1].fact.start))
     return [target for _, target in targets]
 
@@ -130,8 +148,9 @@ def check_fit(stack: ModuleStack, fact: TensorFact, checkpoint: Checkpoint) -> N
     for part in stack.parts:
         if part.module.is_transposed != first.module.is_transposed:
             raise UnsupportedFeature("fan_in_fan_out in some of the adapters", part.member, stack.name)
-    expected = stack.shape[::-1] if first.module.is_transposed else stack.shape
-    if fact.shape != expected:
+    inputs = first.module.a_shape[1:]
+    expected = (*inputs, stack.shape[0]) if first.module.is_transposed else (stack.shape[0], *inputs)
+    if fact.shape != expected or first.module.groups > 1:
         raise ModuleNotInBase(first.member, stack.name, f"the base has {list(fact.shape)}, not {list(expected)}")
     if fact.dtype not in torch_dtypes:
         raise UnsupportedFeature(f"a base weight of dtype {fact.dtype}", first.member, stack.name)
@@ -172,8 +191,11 @@ def parts_of(shard: Sequence[Target], store: ByteStore, device: torch.device, me
 
 def works_of(target: Target, store: ByteStore, device: torch.device) -> Iterator[Work]:
     """The pieces of one tensor, front to back."""
-    if target.stack is not None:
+    if isinstance(target.stack, ModuleStack):
         yield from merges_of(target, target.stack, store, device)
+        return
+    if isinstance(target.stack, Dependent):
+        yield from values_of(target, target.stack, store, device)
         return
     values = prod(target.fact.shape)
     for start in range(0, values, tile_values):
@@ -210,8 +232,8 @@ Merge = Callable[[torch.Tensor, int, int], torch.Tensor]
 
 def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torch.device) -> Iterator[Work]:
     dtype = torch_dtypes[target.entry.dtype]
-    merge_rows, rows_at_once = merge_of(stack, target.fact.shape[1], dtype, store, device)
-    rows, columns = target.fact.shape
+    merge_rows, rows_at_once = merge_of(stack, matrix_of(target.fact.shape)[1], dtype, store, device)
+    rows, columns = matrix_of(target.fact.shape)
     width = size_of_dtype[target.fact.dtype]
 
     def merge(first: int, last: int) -> memoryview:
@@ -225,6 +247,23 @@ def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torc
     for first in range(0, rows, rows_at_once):
         last = min(first + rows_at_once, rows)
         yield partial(merge, first, last)
+
+
+def values_of(target: Target, dependent: Dependent, store: ByteStore, device: torch.device) -> Iterator[Work]:
+    values = alone(partial(dependent.load, store, device))
+    rows, columns = matrix_of(target.fact.shape)
+    width = size_of_dtype[target.fact.dtype]
+
+    def compute(first: int, last: int) -> memoryview:
+        offset = target.fact.start + first * columns * width
+        base = read_values(store, target.digest, target.fact.dtype, offset, (last - first) * columns)
+        tile = values.tile(base.reshape(last - first, columns).to(device), first, last, columns)
+        rounded = round_once(tile, torch_dtypes[target.entry.dtype])
+        check_finite(rounded, target.entry.name)
+        return bytes_of(rounded)
+
+    for first, last in bounds_of(rows, values.rows_at_once(rows, columns)):
+        yield partial(compute, first, last)
 
 
 def merge_of(

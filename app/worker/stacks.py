@@ -6,16 +6,18 @@ from uuid import UUID
 
 import torch
 
-from app.domain.adapter import Adapter, Module, ModuleKind, TensorFact
+from app.domain.adapter import Adapter, Module, TensorFact
 from app.domain.digest import Digest
 from app.domain.lineage import Role
 from app.domain.plan import Member, Plan
 from app.domain.recipe import Method, Trunk, WeightFile
 from app.errors import ShapeMismatch, UnknownMethod, UnsupportedFeature
+from app.kernel.convolutions import spread
 from app.kernel.factors import Branch, Factors
 from app.kernel.methods import merge_factors, merge_tiles
 from app.kernel.tiles import Tiled
 from app.kernel.vectorized import concatenate
+from app.merge.composition import Composition, compose
 from app.merge.methods import methods
 from app.objects.store import ByteStore
 from app.worker.tensors import read_facts, read_tensor
@@ -44,9 +46,9 @@ class Part:
     b: TensorFact
 
     def load(self, store: ByteStore, device: torch.device, gain: float) -> Factors:
-        """Raises: BlobDamaged."""
-        a, b = (read_tensor(store, self.digest, fact).to(device) for fact in (self.a, self.b))
-        return Factors(a=a, b=b, gain=gain)
+        """A convolution's as those of a matrix. Raises: BlobDamaged."""
+        a, b = (read_tensor(store, self.digest, fact).to(device).flatten(1) for fact in (self.a, self.b))
+        return Factors(a=a, b=b if self.module.groups == 1 else spread(b, self.module.groups), gain=gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,31 +128,38 @@ def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -
     if plan.method.name not in methods:
         raise UnknownMethod(plan.method.name, sorted(methods))
     facts_of_method = methods[plan.method.name]
-    parts: dict[str, list[Part]] = {}
-    for member in members_in_order(plan):
-        if plan.output.trunk is Trunk.REFERENCED and member.role is not Role.BRANCH:
-            continue
-        adapter, weights = files[member.version].adapter, files[member.version].weights
-        if adapter.unsupported:
-            raise UnsupportedFeature(adapter.unsupported[0], member.content_digest)
-        facts = read_facts(store, weights)
-        for module in adapter.modules:
-            if module.kind is ModuleKind.CONV2D:
-                raise UnsupportedFeature("conv2d", member.content_digest, module.name)
-            parts.setdefault(module.name, []).append(
-                Part(
-                    member=member.content_digest,
-                    module=module,
-                    weight=member.weight,
-                    is_branch=member.role is Role.BRANCH and member.weight != 0 and not facts_of_method.is_sum,
-                    digest=weights.digest,
-                    a=facts[module.a_key],
-                    b=facts[module.b_key],
-                )
+    places = {member.content_digest: place for place, member in enumerate(members_in_order(plan))}
+    compositions = [composition for composition in compositions_of(plan, files) if composition.is_plain]
+    versions = {share.member.version for composition in compositions for share in composition.shares}
+    facts = {version: read_facts(store, files[version].weights) for version in versions}
+    stacks = []
+    for composition in compositions:
+        parts = [
+            Part(
+                member=share.member.content_digest,
+                module=share.module,
+                weight=share.member.weight,
+                is_branch=share.member.role is Role.BRANCH and share.member.weight != 0 and not facts_of_method.is_sum,
+                digest=files[share.member.version].weights.digest,
+                a=facts[share.member.version][share.module.a_key],
+                b=facts[share.member.version][share.module.b_key],
             )
-    for name, summands in parts.items():
-        check_agreement(name, summands)
-    return [ModuleStack(name, tuple(parts[name]), plan.method) for name in sorted(parts)]
+            for share in sorted(composition.shares, key=lambda share: places[share.member.content_digest])
+            if share.module is not None
+        ]
+        check_agreement(parts[0].module.name, parts)
+        stacks.append(ModuleStack(parts[0].module.name, tuple(parts), plan.method))
+    return stacks
+
+
+def compositions_of(plan: Plan, files: Mapping[UUID, MemberFiles]) -> list[Composition]:
+    """Every tensor that the plan changes, with who changes it. Raises: UnsupportedFeature."""
+    is_referenced = plan.output.trunk is Trunk.REFERENCED
+    members = plan.branches if is_referenced else plan.members
+    for member in members:
+        for feature in files[member.version].adapter.unsupported:
+            raise UnsupportedFeature(feature, member.content_digest)
+    return compose(members, {member.version: files[member.version].adapter for member in members})
 
 
 def members_in_order(plan: Plan) -> tuple[Member, ...]:
@@ -164,11 +173,11 @@ def check_agreement(name: str, parts: Sequence[Part]) -> None:
     """Raises: ShapeMismatch, UnsupportedFeature when one member's module is another kind of layer than the first's."""
     first = parts[0]
     for part in parts[1:]:
-        expected = (first.module.out_features, first.module.in_features)
-        found = (part.module.out_features, part.module.in_features)
+        expected = (first.module.out_features, *first.module.a_shape[1:])
+        found = (part.module.out_features, *part.module.a_shape[1:])
         if found != expected:
             raise ShapeMismatch(name, expected, found, first.member)
-        if part.module.kind is not first.module.kind:
+        if part.module.kind is not first.module.kind or part.module.groups != first.module.groups:
             raise UnsupportedFeature(f"{part.module.kind} over {first.module.kind}", part.member, name)
 
 

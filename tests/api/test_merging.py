@@ -38,6 +38,7 @@ def story(alice: User) -> None:
         magnitude = name.replace("lora_B.weight", "lora_magnitude_vector")
         tensors[magnitude] = np.ones(24, np.float32)
     alice.publish("alice/dora", dora.files | {"adapter_model.safetensors": save(tensors)})
+    alice.publish("alice/pissa", make_adapter(11, config={"init_lora_weights": "pissa"}))
 
 
 def test_every_refusal_has_its_own_type_and_shows_its_paths(registry: Registry) -> None:
@@ -55,7 +56,8 @@ def test_every_refusal_has_its_own_type_and_shows_its_paths(registry: Registry) 
         "edge-weight-conflict": {"layers": layers("dialogue@1.0.0", "half@1.0.0")},
         "base-model-mismatch": {"layers": layers("root@1.0.0", "other@1.0.0")},
         "shape-mismatch": {"layers": layers("root@1.0.0", "wide@1.0.0")},
-        "unsupported-feature": {"layers": layers("dora@1.0.0")},
+        "unsupported-feature": {"layers": layers("pissa@1.0.0")},
+        "base-needed": {"layers": layers("dora@1.0.0")},
         "not-an-adapter": {"layers": layers("model@1.0.0")},
         "base-not-stored": {"layers": layers("root@1.0.0"), "output": {"kind": "model"}},
         "trunk-not-referable": {"layers": layers("dialogue@1.0.0", "root@1.0.0", "deep@1.0.0"), "output": {"trunk": "referenced"}},

@@ -151,7 +151,9 @@ def test_what_changes_the_delta_and_is_not_merged_is_named() -> None:
     assert read(good | {"init_lora_weights": "pissa_niter_16"}).unsupported == {"pissa"}
     assert read(good | {"init_lora_weights": "LoftQ"}).unsupported == {"loftq"}
     assert read(good | {"init_lora_weights": False, "modules_to_save": []}).unsupported == frozenset()
-    assert read(good | {"use_qalora": True, "bias": "all"}).unsupported == {"qalora", "bias"}
+    assert read(good | {"use_qalora": True, "alora_invocation_tokens": [1]}).unsupported == {"qalora", "alora"}
+    merged = {"use_dora": True, "lora_bias": True, "bias": "all", "modules_to_save": ["head"]}
+    assert read(good | merged).unsupported == frozenset()
     assert read(good | {"peft_type": "BONE"}).unsupported == {"bone"}
 
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.lora.layer import LoraLayer
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from app.domain.adapter import Adapter, Module, ModuleKind
 from app.domain.base_model import BaseModel
+from app.errors import FactorShape
 from app.formats.peft import read_adapter
 from app.formats.peft_names import config_keys, peft_types
 from tests.formats.files import inspect
@@ -171,8 +173,6 @@ def test_the_auto_mapping_that_peft_writes_is_data(tmp_path: Path) -> None:
 
 
 def test_the_factors_are_where_the_header_says(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     adapted = made(llama(), peft.LoraConfig(r=4, target_modules=["q_proj"]))
     adapter = read(*saved(adapted, tmp_path))
     tensors = load_file(tmp_path / weight_path)
@@ -181,42 +181,93 @@ def test_the_factors_are_where_the_header_says(tmp_path: Path) -> None:
         assert tuple(tensors[module.b_key].shape) == module.b_shape
 
 
-unmerged_variants: dict[str, tuple[Callable[[], Any], peft.PeftConfig, tuple[str, ...], int]] = {
-    "dora": (llama, peft.LoraConfig(target_modules=["q_proj"], use_dora=True), ("dora",), 2),
-    "bias of all": (lambda: gpt2(), peft.LoraConfig(target_modules=["c_attn"], bias="all"), ("bias",), 2),
-    "bias of lora": (lambda: gpt2(), peft.LoraConfig(target_modules=["c_attn"], bias="lora_only"), ("bias",), 2),
-    "lora bias": (lambda: Pixels(), peft.LoraConfig(target_modules=["head"], lora_bias=True), ("lora_bias",), 1),
+merged_variants: dict[str, tuple[Callable[[], Any], peft.LoraConfig, tuple[str, ...], tuple[str, ...]]] = {
+    "dora": (llama, peft.LoraConfig(target_modules=["q_proj"], use_dora=True), ("dora",), ()),
+    "bias of all": (
+        gpt2,
+        peft.LoraConfig(target_modules=["c_attn"], bias="all"),
+        ("bias",),
+        tuple(sorted(name for name in gpt2().state_dict() if name.endswith(".bias"))),
+    ),
+    "bias of lora": (
+        gpt2,
+        peft.LoraConfig(target_modules=["c_attn"], bias="lora_only"),
+        ("bias",),
+        ("transformer.h.0.attn.c_attn.bias", "transformer.h.1.attn.c_attn.bias"),
+    ),
+    "lora bias": (lambda: Pixels(), peft.LoraConfig(target_modules=["head"], lora_bias=True), ("lora_bias",), ()),
     "saved module": (
         llama,
-        peft.LoraConfig(target_modules=["q_proj"], modules_to_save=["lm_head", "norm"]),
+        peft.LoraConfig(target_modules=["q_proj"], modules_to_save=["lm_head", "model.norm"]),
         ("modules_to_save",),
-        2,
+        ("lm_head.weight", "model.norm.weight"),
     ),
     "classifier": (
         lambda: llama(LlamaForSequenceClassification),
         peft.LoraConfig(target_modules=["q_proj"], task_type="SEQ_CLS"),
         ("modules_to_save",),
-        2,
+        ("score.weight",),
     ),
+    "trained tokens": (
+        llama,
+        peft.LoraConfig(target_modules=["q_proj"], trainable_token_indices={"embed_tokens": [3, 1]}),
+        ("trainable_tokens",),
+        ("model.embed_tokens.weight",),
+    ),
+    "trained tokens of the input": (
+        llama,
+        peft.LoraConfig(target_modules=["q_proj"], trainable_token_indices=[3, 1]),
+        ("trainable_tokens",),
+        ("model.embed_tokens.weight",),
+    ),
+    "convolutions": (
+        lambda: Pixels(),
+        peft.LoraConfig(r=2, target_modules=["line", "plane", "volume"]),
+        ("conv1d", "conv2d", "conv3d"),
+        (),
+    ),
+    "grouped convolution": (lambda: Pixels(), peft.LoraConfig(r=4, target_modules=["grouped"]), ("conv2d",), ()),
+}
+
+
+@pytest.mark.parametrize("variant", merged_variants)
+def test_what_is_more_than_a_product_is_described(variant: str, tmp_path: Path) -> None:
+    model, config, features, replaced = merged_variants[variant]
+    adapted = made(model(), config)
+    adapter = read(*saved(adapted, tmp_path))
+    assert (adapter.unsupported, adapter.features) == ((), features)
+    assert tuple(one.tensor for one in adapter.replacements) == replaced
+    own, base = load_file(tmp_path / weight_path), model().state_dict()
+    for one in adapter.replacements:
+        expected = base[one.tensor].shape if one.rows is None else (2, base[one.tensor].shape[1])
+        assert one.shape == expected == tuple(own[one.key].shape)
+        assert one.rows in (None, (3, 1))
+        assert adapter.stands_on_values
+    for module in adapter.modules:
+        layer = adapted.base_model.model.get_submodule(module.name)
+        assert (module.magnitude_key is None) is not config.use_dora
+        assert module.bias_key == (f"base_model.model.{module.name}.lora_B.bias" if config.lora_bias else None)
+        assert module.groups == getattr(layer.get_base_layer(), "groups", 1)
+        assert {module.a_key, module.b_key} <= own.keys()
+
+
+def test_a_vector_of_a_module_has_a_value_for_each_output(tmp_path: Path) -> None:
+    config, weights = saved(made(llama(), merged_variants["dora"][1]), tmp_path)
+    tensors = load_file(tmp_path / weight_path)
+    name = next(name for name in tensors if name.endswith("magnitude_vector"))
+    save_file(tensors | {name: tensors[name][1:].clone()}, tmp_path / weight_path)
+    with pytest.raises(FactorShape):
+        read(config, (tmp_path / weight_path).read_bytes())
+    assert read(config, weights).modules
+
+
+unmerged_variants: dict[str, tuple[Callable[[], Any], peft.PeftConfig, tuple[str, ...], int]] = {
     "targeted embedding": (
         llama,
         peft.LoraConfig(target_modules=["q_proj", "embed_tokens"]),
         ("saved_embeddings",),
         3,
     ),
-    "trained tokens": (
-        llama,
-        peft.LoraConfig(target_modules=["q_proj"], trainable_token_indices={"embed_tokens": [1, 3]}),
-        ("trainable_tokens",),
-        2,
-    ),
-    "convolutions": (
-        Pixels,
-        peft.LoraConfig(r=2, target_modules=["line", "plane", "volume"]),
-        ("conv1d", "conv2d", "conv3d"),
-        3,
-    ),
-    "grouped convolution": (Pixels, peft.LoraConfig(r=4, target_modules=["grouped"]), ("conv2d",), 1),
     "pissa": (llama, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights="pissa"), ("pissa",), 2),
     "olora": (llama, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights="olora"), ("olora",), 2),
     "replicated layers": (

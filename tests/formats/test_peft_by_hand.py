@@ -122,6 +122,33 @@ wrong: dict[str, tuple[dict[str, Any], dict[str, Any], type[InvalidContent]]] = 
     "a bias that nobody names": ({}, pair | tensors(m__q__base_layer__bias=B), StrayTensor),
     "a bias of B": ({}, pair | tensors(m__q__lora_B__bias=zeros("F32", 4)), StrayTensor),
     "a bias of A": ({"lora_bias": True}, pair | tensors(m__q__lora_A__bias=zeros("F32", 4)), StrayTensor),
+    "no bias of B": ({"lora_bias": True}, pair, UnpairedFactor),
+    "a short bias of B": (
+        {"lora_bias": True},
+        pair | tensors(m__q__lora_B__bias=zeros("F32", 3)),
+        FactorShape,
+    ),
+    "tokens that nobody names": (
+        {"trainable_token_indices": {"wte": [1]}},
+        pair | tensors(m__embed__token_adapter__trainable_tokens_delta=zeros("F32", 1, 4)),
+        StrayTensor,
+    ),
+    "more tokens than rows": (
+        {"trainable_token_indices": [1, 2]},
+        pair | tensors(m__embed__token_adapter__trainable_tokens_delta=zeros("F32", 1, 4)),
+        FactorShape,
+    ),
+    "one tensor replaced twice": (
+        {"bias": "all"},
+        pair | tensors(m__q__bias=zeros("F32", 4), m__q__base_layer__bias=zeros("F32", 4)),
+        StrayTensor,
+    ),
+    "a bias of no target": ({"bias": "lora_only"}, pair | tensors(m__k__bias=zeros("F32", 4)), StrayTensor),
+    "groups that do not divide the outputs": (
+        {},
+        tensors(conv__lora_A__weight=zeros("F32", 2, 6, 3, 3), conv__lora_B__weight=zeros("F32", 5, 1, 1, 1)),
+        RankMismatch,
+    ),
     "an unknown factor": ({}, pair | tensors(m__q__lora_C__weight=A), StrayTensor),
     "no leaf": ({}, tensors(m__q__lora_A=A, m__q__lora_B=B), StrayTensor),
     "two adapters": ({}, pair | tensors(m__q__lora_A__other__weight=A), StrayTensor),

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
@@ -146,6 +146,15 @@ def make_base(model: Any, store: LocalStore, folder: Path, extra: Mapping[str, b
     for path, content in (extra or {}).items():
         (folder / path).write_bytes(content)
     return base_in(folder, store)
+
+
+def hand_made(tensors: Mapping[str, Tensor], bench: "Bench", name: str) -> BaseFiles:
+    """A checkpoint of these tensors, in one file."""
+    folder = bench.folder / name
+    folder.mkdir()
+    save_file(dict(tensors), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text("{}")
+    return base_in(folder, bench.store)
 
 
 def base_in(folder: Path, store: LocalStore) -> BaseFiles:
