@@ -21,7 +21,7 @@ from app.lineage.webhooks import Attempt, Delivery, Webhook
 from app.outbound.sending import NotSent, Sender
 from app.services import finding
 
-most_webhooks = 100
+most_webhooks = 1_000
 """Of one namespace."""
 sent_at_once = 64
 """Webhooks that one worker sends to at a time: those that hang keep nobody waiting."""

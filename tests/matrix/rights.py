@@ -62,6 +62,12 @@ class Thing(StrEnum):
     """The owner's."""
     UPLOAD = "upload"
     TOKEN = "token"
+    STACK = "stack"
+    """A repository of its own, with a lock and an open proposal."""
+    RECALL = "recall"
+    """Of a version of its own repository, which no deletion touches."""
+    WEBHOOK = "webhook"
+    """Of the namespace."""
 
 
 class Right(StrEnum):
@@ -129,6 +135,10 @@ class Row:
     form: Mapping[str, Any] | None = None
     destroys: bool = False
     """Success makes an end of the subject: each time it is a fresh one."""
+    is_problem: bool = True
+    """Whether refusals are problems (RFC 9457); the Hub's protocol has others."""
+    is_hub: bool = False
+    """Of the Hugging Face protocol: refusals are told in headers."""
     shows: str | None = None
     """What an answer that tells of the subject holds, and one that does not tell of it does not."""
 
@@ -178,7 +188,7 @@ def is_visible(thing: Thing, role: Role, state: State) -> bool:
     if state is State.ABSENT:
         return False
     match thing:
-        case Thing.REPOSITORY | Thing.VERSION:
+        case Thing.REPOSITORY | Thing.VERSION | Thing.STACK | Thing.RECALL:
             return state.is_public or role in {Role.READER, Role.WRITER, Role.OWNER, Role.ADMIN}
         case Thing.ORGANIZATION:
             # that an organisation is there is no secret among those who have a token
@@ -188,7 +198,7 @@ def is_visible(thing: Thing, role: Role, state: State) -> bool:
         case Thing.MERGE:
             # deleting an input ends no right to what was made of it
             return role in {Role.OWNER, Role.ADMIN}
-        case Thing.TOKEN:
+        case Thing.TOKEN | Thing.WEBHOOK:
             return role in {Role.OWNER, Role.ADMIN} and not state.is_deleted
         case Thing.UPLOAD:
             return role is Role.OWNER and not state.is_deleted

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from string import Template
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from app.lineage import webhooks
 from tests.api.conftest import Registry, User, digest_of, done, make_adapter
 from tests.matrix.rights import Role, State
 
 namespace = "lab"
 all_scopes = ("read", "write", "merge", "admin")
 of_this_subject_alone = (
-    "repository", "name", "organization", "data", "part", "digest", "hash", "merge", "upload", "token", "version", "commit",
+    "repository", "stack", "recalled", "name", "organization", "data", "part", "digest", "hash", "merge", "upload", "token",
+    "version", "commit", "recall", "webhook", "delivery",
 )  # fmt: skip
 """The words that no other subject shares, each before those that it holds."""
 numbers = itertools.count(1)
@@ -104,7 +106,7 @@ def never_there() -> Subject:
     words = described(number, "public", nobody.encode())
     return Subject(
         words
-        | {name: str(uuid4()) for name in ("merge", "upload", "token")}
+        | {name: str(uuid4()) for name in ("merge", "upload", "token", "recall", "webhook", "delivery")}
         | {"version": digest_of(nobody.encode() + b"v"), "commit": digest_of(nobody.encode() + b"c")[7:47]}
     )
 
@@ -115,6 +117,8 @@ def described(number: int, visibility: str, data: bytes) -> dict[str, str]:
         "namespace": namespace,
         "name": f"subject-{number:06}",
         "repository": f"{namespace}/subject-{number:06}",
+        "stack": f"stack-{number:06}",
+        "recalled": f"recalled-{number:06}",
         "organization": f"team-{number:06}",
         "visibility": visibility,
         "ref": "1.0.0",
@@ -152,14 +156,47 @@ def make_subject(cast: Cast, state: State) -> Subject:
     words |= {"part": content.decode()}
     upload = done(owner.post("/uploads", {"digest": digest_of(content), "size": len(content)}), 201)["id"]
     assert owner.put(f"/uploads/{upload}/parts/1", content).status_code == 204
+    further = make_stack(cast, words) | make_recall(cast, words) | make_webhook(cast, words)
     if state.is_deleted:
         done(owner.post(f"/uploads/{upload}/complete"), 201)
-        for path in (root, f"/organizations/{words['organization']}", f"/tokens/{token}"):
+        stack, webhook = f"/repositories/{namespace}/{words['stack']}", f"/webhooks/{further['webhook']}"
+        for path in (root, f"/organizations/{words['organization']}", f"/tokens/{token}", stack, webhook):
             assert owner.delete(path).status_code == 204
     if state.is_withdrawn:
         assert owner.delete(f"{root}/versions/{words['ref']}").status_code == 204
     return Subject(
         words
+        | further
         | {"merge": merge, "upload": upload, "token": token}
         | {"version": version["digest"], "commit": version["commit"]}
     )
+
+
+def make_stack(cast: Cast, words: Mapping[str, str]) -> dict[str, str]:
+    """With lock 1 and the open proposal 1, of what everybody may read."""
+    owner, path = cast.owner, f"/stacks/{namespace}/{words['stack']}"
+    layer = {"adapter": f"{Role.OWNER}/own", "weight": 1.0}
+    body = {"layers": [layer], "update": "propose", "visibility": words["visibility"]}
+    made = done(owner.put(path, body), 201)
+    done(owner.post(f"{path}/lock"), 201)
+    done(owner.put(path, body | {"layers": [layer | {"weight": 0.5}]}))
+    cast.registry.services.following.update(UUID(made["uuid"]))
+    assert [it["number"] for it in done(owner.get(f"{path}/proposals?state=open"))["items"]] == [1]
+    return {}
+
+
+def make_recall(cast: Cast, words: Mapping[str, str]) -> dict[str, str]:
+    repository = f"{namespace}/{words['recalled']}"
+    cast.owner.repository(repository, visibility=words["visibility"])
+    cast.owner.publish(repository, dict(adapter_files(5)))
+    body = {"version": f"{repository}@1.0.0", "reason": "the matrix"}
+    return {"recall": done(cast.owner.post("/recalls", body), 201)["id"]}
+
+
+def make_webhook(cast: Cast, words: Mapping[str, str]) -> dict[str, str]:
+    """With one delivery, which nobody sends."""
+    body = {"url": "https://example.org/", "events": ["version.published"], "namespace": namespace}
+    webhook = done(cast.owner.post("/webhooks", body), 201)["id"]
+    with cast.registry.services.database.begin() as tx:
+        delivery = webhooks.enqueue(tx, UUID(webhook), next(numbers), {"type": "version.published"})
+    return {"webhook": webhook, "delivery": str(delivery)}

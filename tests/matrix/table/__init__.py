@@ -1,7 +1,7 @@
 """The table: what every mounted route needs, one section per router. A route that no section knows fails the build."""
 
 from tests.matrix.rights import Row
-from tests.matrix.table import accounts, merges, outside, repositories, uploads, versions
+from tests.matrix.table import accounts, hub, merges, outside, repositories, stacks, uploads, versions
 
 sections: dict[str, list[Row]] = {
     "accounts": accounts.rows,
@@ -9,5 +9,8 @@ sections: dict[str, list[Row]] = {
     "uploads": uploads.rows,
     "versions": versions.rows,
     "merges": merges.rows,
+    "stacks": stacks.rows,
+    "hub": hub.rows,
+    "hub": hub.rows,
     "outside": outside.rows,
 }
