@@ -28,7 +28,7 @@ class Basis:
     def of(cls, parts: Sequence[Sequence[Tensor]]) -> "Basis":
         """By the Cholesky decomposition of the Gram matrix, at half the cost of Householder's and without Q, in columns
         scaled to one length; by Householder's where columns depend on each other so much that this loses digits."""
-        gram = gram_of(parts)
+        gram = torch.stack([gram_of(module) for module in parts])
         lengths = gram.diagonal(dim1=-2, dim2=-1).sqrt()
         if gram.shape[1] <= len(parts[0][0]) and bool((lengths > 0).all()):
             triangle, failed = torch.linalg.cholesky_ex(gram / (lengths[:, :, None] * lengths[:, None]), upper=True)
@@ -43,39 +43,48 @@ class Basis:
         if self.q is not None:
             return self.q @ core
         coefficients = torch.linalg.solve_triangular(self.triangle, core, upper=True)
-        rows = self.parts[0][0].shape[0]
-        result = torch.empty(len(core), rows, core.shape[2], dtype=torch.float64, device=core.device)
-        for first, joined in chunks(self.parts):
-            torch.matmul(joined, coefficients, out=result[:, first : first + joined.shape[1]])
-        return result
+        modules = zip(self.parts, coefficients, strict=True)
+        return (
+            torch.stack([product(parts, small) for parts, small in modules])
+            if len(core) > 1
+            else product(self.parts[0], coefficients[0])[None]
+        )
 
 
-def gram_of(parts: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Cᵀ·C of the joined parts of each module; [modules, R, R], float64."""
-    rank = sum(part.shape[1] for part in parts[0])
-    gram = torch.zeros(len(parts), rank, rank, dtype=torch.float64, device=parts[0][0].device)
+def product(parts: Sequence[Tensor], small: Tensor) -> Tensor:
+    """C·small of the joined parts; [R, k] → [m, k], float64, laid out as the parts are."""
+    rows, columns = len(parts[0]), small.shape[1]
+    memory = torch.empty(rows * columns, dtype=torch.float64, device=small.device)
+    if is_turned(parts):
+        result = memory.view(columns, rows).mT
+        for first, joined in chunks(parts):
+            torch.mm(small.mT, joined.mT, out=result.mT[:, first : first + len(joined)])
+    else:
+        result = memory.view(rows, columns)
+        for first, joined in chunks(parts):
+            torch.mm(joined, small, out=result[first : first + len(joined)])
+    return result
+
+
+def gram_of(parts: Sequence[Tensor]) -> Tensor:
+    """Cᵀ·C of the joined parts; [R, R], float64."""
+    rank = sum(part.shape[1] for part in parts)
+    gram = torch.zeros(rank, rank, dtype=torch.float64, device=parts[0].device)
     for _, joined in chunks(parts):
         for start in range(0, rank, gram_columns):
             end = min(start + gram_columns, rank)
-            gram[:, start:end, start:] += joined[:, :, start:end].mT @ joined[:, :, start:]
+            gram[start:end, start:].addmm_(joined[:, start:end].mT, joined[:, start:])
     return gram.triu() + gram.triu(diagonal=1).mT
 
 
-def chunks(parts: Sequence[Sequence[Tensor]]) -> Iterator[tuple[int, Tensor]]:
-    """The parts of each module joined, some rows at a time: (first row, [modules, rows, R] in float64, used again)."""
-    first_part = parts[0][0]
-    rows, rank = len(first_part), sum(part.shape[1] for part in parts[0])
-    shape = len(parts), min(rows_at_once, rows), rank
-    if first_part.stride(0) == 1:
-        # as the parts lie, so that their copies go along with both
-        buffer = torch.empty(shape[0], shape[2], shape[1], dtype=torch.float64, device=first_part.device).mT
-    else:
-        buffer = torch.empty(shape, dtype=torch.float64, device=first_part.device)
-    for first in range(0, rows, rows_at_once):
-        joined = buffer[:, : min(rows_at_once, rows - first)]
-        for module, target in zip(parts, joined, strict=True):
-            start = 0
-            for part in module:
-                target[:, start : start + part.shape[1]] = part[first : first + rows_at_once]
-                start += part.shape[1]
-        yield first, joined
+def is_turned(parts: Sequence[Tensor]) -> bool:
+    """The columns lie one after another in memory, not the rows."""
+    return parts[0].stride(0) == 1
+
+
+def chunks(parts: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """The parts joined, some rows at a time: (first row, [rows, R] in float64), laid out as the parts are."""
+    for first in range(0, len(parts[0]), rows_at_once):
+        rows = [part[first : first + rows_at_once] for part in parts]
+        joined = torch.cat([part.mT for part in rows]).mT if is_turned(parts) else torch.cat(rows, dim=1)
+        yield first, joined.double()

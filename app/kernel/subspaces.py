@@ -19,6 +19,8 @@ from app.kernel.selection import kth_largest
 eps = torch.finfo(torch.float64).eps
 rounding = 1e-12
 """Of the sum of all magnitudes: a vote that is closer is a tie."""
+smallest_square = 1e-8
+"""Of singular values, over the largest: squares have lost half of the digits of a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +31,24 @@ class Joint:
     """Of the Bᵢ."""
     right: Basis
     """Of the Aᵢᵀ."""
-    cores: list[Tensor]
-    """Mᵢ of the deltas without their weights."""
+    parts: list[tuple[Tensor, Tensor]]
+    """Lᵢ and Rᵢ, [R, rᵢ]: the cores of the deltas without their weights are Mᵢ = Lᵢ·Rᵢᵀ."""
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, branches: Sequence[Branch]) -> "Joint":
         left = Basis.of([[branch.delta.b for branch in branches]])
         right = Basis.of([[branch.delta.a.mT for branch in branches]])
-        cores, start = [], 0
+        parts, start = [], 0
         for branch in branches:
             end = start + branch.delta.rank
-            cores.append(branch.delta.gain * (left.triangle[0, :, start:end] @ right.triangle[0, :, start:end].mT))
+            parts.append((branch.delta.gain * left.triangle[0, :, start:end], right.triangle[0, :, start:end]))
             start = end
-        return cls(left, right, cores, branches[0].delta.shape)
+        return cls(left, right, parts, branches[0].delta.shape)
+
+    @property
+    def cores(self) -> list[Tensor]:
+        return [left @ right.mT for left, right in self.parts]
 
     def svd(self, matrix: Tensor, magnitude: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """As `svd`; the noise is that of the dense delta's size."""
@@ -82,13 +88,24 @@ def weighted_cores(joint: Joint, branches: Sequence[Branch]) -> list[Tensor]:
 
 def tsv(branches: Sequence[Branch], *, scale: float) -> list[Factors]:
     joint = Joint.of(branches)
-    parts = [joint.svd(core) for core in weighted_cores(joint, branches)]
+    parts = [
+        svd_of_product(branch.weight * left, right, max(joint.shape))
+        for branch, (left, right) in zip(branches, joint.parts, strict=True)
+    ]
     s = torch.cat([part[1] for part in parts])
     if len(s) == 0:
         return joint.factors(torch.zeros_like(joint.cores[0]))
     u = polar(torch.cat([part[0] for part in parts], dim=1), joint.shape[0])
     v = polar(torch.cat([part[2].mT for part in parts], dim=1), joint.shape[1])
     return joint.factors(scale * (u * s) @ v.mT)
+
+
+def svd_of_product(left: Tensor, right: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As `svd`, of left·rightᵀ, which is never made."""
+    q_left, r_left = torch.linalg.qr(left)
+    q_right, r_right = torch.linalg.qr(right)
+    u, s, vh = svd(r_left @ r_right.mT, size)
+    return q_left @ u, s, vh @ q_right.mT
 
 
 def iso_c(branches: Sequence[Branch], *, scale: float) -> list[Factors]:
@@ -152,11 +169,23 @@ def knots_ties(branches: Sequence[Branch], *, density: float, scale: float) -> l
 def core_ties(branches: Sequence[Branch], *, density: float, scale: float) -> list[Factors]:
     """The cores in the singular vectors of the joint factors: a basis that the factors alone decide."""
     joint = Joint.of(branches)
-    u, _, _ = svd(joint.left.triangle[0], max(joint.left.triangle.shape[2], joint.shape[0]))
-    v, _, _ = svd(joint.right.triangle[0], max(joint.right.triangle.shape[2], joint.shape[1]))
-    merged = scale * voted([u.mT @ core @ v for core in joint.cores], branches, density)
+    u, v = (
+        left_vectors(basis.triangle[0], max(basis.triangle.shape[2], side))
+        for basis, side in zip((joint.left, joint.right), joint.shape, strict=True)
+    )
+    merged = scale * voted([(u.mT @ left) @ (v.mT @ right).mT for left, right in joint.parts], branches, density)
     (product,) = joint.product(u @ merged, v.mT)
     return at_joint_rank(product.b, product.a, branches)
+
+
+def left_vectors(triangle: Tensor, size: int) -> Tensor:
+    """U of `svd`, in any order; from the eigenvectors of the square where no singular value is so small that it suffers."""
+    square: Tensor = triangle @ triangle.mT
+    values, vectors = torch.linalg.eigh(square)
+    if float(values[0]) > smallest_square * float(values[-1]):
+        u: Tensor = vectors
+        return u
+    return svd(triangle, size)[0]
 
 
 def voted(values: Sequence[Tensor], branches: Sequence[Branch], density: float) -> Tensor:
@@ -178,6 +207,8 @@ def at_joint_rank(b: Tensor, a: Tensor, branches: Sequence[Branch]) -> list[Fact
         delta, identity = b @ a, torch.eye(rank, dtype=torch.float64, device=b.device)
         b, a = (identity, delta) if out_features == rank else (delta, identity)
     missing = rank - len(a)
+    if missing == 0:
+        return [Factors(a=a, b=b, gain=1.0)]
     return [
         Factors(a=torch.nn.functional.pad(a, (0, 0, 0, missing)), b=torch.nn.functional.pad(b, (0, missing)), gain=1.0)
     ]
