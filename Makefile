@@ -39,7 +39,8 @@ demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge
 	@$(bin)/python -m examples.demo
 
 bench: $(bin)/.installed-tests  ## time, memory and the ratio to the peers
-	@for benchmark in model_memory concat best_rank planning kernel.ties; do $(bin)/python -m benchmarks.$$benchmark; done
+	@status=0; for benchmark in model_memory concat best_rank planning kernel.ties http slow_clients transfers; do \
+		echo "== $$benchmark"; $(bin)/python -m benchmarks.$$benchmark || status=1; done; exit $$status
 
 soak: $(bin)/.installed-tests  ## ten minutes of push, merge, delete and collect
 	SOAK_SECONDS=600 $(bin)/pytest tests/collection/test_soak.py -q </dev/null

@@ -1,7 +1,7 @@
 """The object store in a folder of a local file system.
 
     <root>/sha256/ab/cd/<64 hex>     objects
-    <root>/uploads/<uuid>/<number>   parts of unfinished uploads
+    <root>/uploads/<uuid>/…          parts of unfinished uploads, as `local_uploads` says
     <root>/tmp/<random>              what is being written; on the same file system, so that it can be renamed
 
 A path is only ever made from a digest, a uuid or a number that was parsed, never from a user's text. Bytes become
@@ -9,12 +9,11 @@ visible in one order: written < fsync(file) < rename < fsync(folder), the folder
 before. Needs a file system with POSIX renames; on a network file system durability is as good as its fsync.
 """
 
-import errno
 import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,28 +21,10 @@ from typing import BinaryIO, Self
 from uuid import UUID, uuid4
 
 from app.domain.digest import Digest, digest_of_bytes, digest_pattern, hex_of, parse_digest
-from app.errors import BlobDamaged, StoreFull, UploadExpired
-from app.objects.store import StoredObject, chunk_bytes
-
-
-@contextmanager
-def room_needed() -> Iterator[None]:
-    """Raises: StoreFull where the operating system says that the disk or the quota is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull from error
-        raise
-
-
-def make_durable(folder: Path) -> None:
-    """Return when the entries of `folder` survive a power loss."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+from app.errors import BlobDamaged, StoreFull
+from app.objects import local_uploads
+from app.objects.local_files import make_durable, pieces, room_needed
+from app.objects.store import StoredObject
 
 
 def remove_tree(folder: Path) -> None:
@@ -53,19 +34,6 @@ def remove_tree(folder: Path) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(entry)
         os.rmdir(folder)
-
-
-def pieces(file: BinaryIO, length: int | None) -> Iterator[bytes]:
-    """The next `length` bytes of an open file (None: to its end), which is closed at the end."""
-    with file:
-        remaining = length
-        while remaining is None or remaining > 0:
-            chunk = file.read(chunk_bytes if remaining is None else min(chunk_bytes, remaining))
-            if not chunk:
-                return
-            if remaining is not None:
-                remaining -= len(chunk)
-            yield chunk
 
 
 class Temporary:
@@ -138,39 +106,6 @@ class Temporary:
         self.store.make_folder(target.parent)
         self.rename_to(target)
         return digest
-
-
-class JoinedParts:
-    """The parts of an upload, copied into one file while they are hashed."""
-
-    def __init__(self, staged: Temporary, parts: Iterator[bytes]) -> None:
-        self.staged = staged
-        self.parts = parts
-
-    @property
-    def digest(self) -> Digest:
-        return self.staged.digest
-
-    @property
-    def size_bytes(self) -> int:
-        return self.staged.size_bytes
-
-    def chunks(self) -> Iterator[bytes]:
-        for chunk in self.parts:
-            self.staged.write(chunk)
-            yield chunk
-
-    def place(self) -> Digest:
-        return self.staged.place()
-
-    def __enter__(self) -> Self:
-        self.staged.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.staged.__exit__(kind, error, trace)
 
 
 class LocalStore:
@@ -267,19 +202,10 @@ class LocalStore:
     def begin_upload(self, upload: UUID) -> None:
         """Nothing to do: the first part makes the folder."""
 
-    def write_part(self, upload: UUID, number: int, chunks: Iterable[bytes]) -> int:
+    def write_part(self, upload: UUID, number: int, start: int, chunks: Iterable[bytes]) -> int:
         if number < 1:
             raise ValueError("parts are numbered from 1")
-        folder = self.folder_of(upload)
-        with Temporary(self) as temporary:
-            for chunk in chunks:
-                temporary.write(chunk)
-            self.make_folder(folder)
-            try:
-                temporary.rename_to(folder / str(int(number)))
-            except FileNotFoundError as error:
-                raise UploadExpired(str(upload)) from error
-            return temporary.size_bytes
+        return local_uploads.write_part(self, self.folder_of(upload), int(number), start, chunks)
 
     def least_part_bytes(self, size_bytes: int) -> int:
         return 1
@@ -290,25 +216,12 @@ class LocalStore:
     def presign_get(self, digest: Digest, disposition: str, seconds: int) -> None:
         return None
 
-    def parts(self, upload: UUID) -> dict[int, int]:
-        """Size in bytes by part number, ascending."""
-        try:
-            return dict(sorted((int(entry.name), entry.stat().st_size) for entry in os.scandir(self.folder_of(upload))))
-        except FileNotFoundError:
-            return {}
-
     def missing_parts(self, upload: UUID, sizes: Sequence[int]) -> list[int]:
-        stored = self.parts(upload)
+        stored = local_uploads.parts_in(self.folder_of(upload))
         return [number for number, size_bytes in enumerate(sizes, start=1) if stored.get(number) != size_bytes]
 
-    def join(self, upload: UUID) -> JoinedParts:
-        return JoinedParts(self.stage(), self.read_parts(upload))
-
-    def read_parts(self, upload: UUID) -> Iterator[bytes]:
-        folder = self.folder_of(upload)
-        for number in self.parts(upload):
-            with open(folder / str(number), "rb", buffering=0) as part:
-                yield from pieces(part, None)
+    def join(self, upload: UUID) -> local_uploads.JoinedParts:
+        return local_uploads.JoinedParts(self, self.folder_of(upload))
 
     def discard_upload(self, upload: UUID) -> None:
         doomed = self.temporaries / uuid4().hex

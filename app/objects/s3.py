@@ -196,7 +196,7 @@ class S3Store:
             raise UploadExpired(str(upload))
         return found
 
-    def write_part(self, upload: UUID, number: int, chunks: Iterable[bytes]) -> int:
+    def write_part(self, upload: UUID, number: int, start: int, chunks: Iterable[bytes]) -> int:
         if number < 1:
             raise ValueError("parts are numbered from 1")
         with spooled() as body:

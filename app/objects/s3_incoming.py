@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from app.domain.digest import Digest
 from app.errors import NotReady, UploadExpired
-from app.objects.local import room_needed
+from app.objects.local_files import room_needed
 from app.objects.s3_client import Spool, is_absent, pieces, spooled
 from app.objects.s3_multipart import Multipart
 

@@ -131,10 +131,12 @@ class ObjectStore(ByteStore, Protocol):
     def begin_upload(self, upload: UUID) -> None:
         """Before its first part, and by one caller at a time; one that was begun already goes on where it is."""
 
-    def write_part(self, upload: UUID, number: int, chunks: Iterable[bytes]) -> int:
+    def write_part(self, upload: UUID, number: int, start: int, chunks: Iterable[bytes]) -> int:
         """Store one part (`number` ≥ 1) of an upload and return its size in bytes; durable when this returns.
 
-        Atomic: an earlier part of that number stays until the new one is whole, for good when `chunks` raises.
+        `start` is where it begins in the whole, in bytes: after all parts of lower numbers. An earlier part of that number
+        stays until all of the new one has come, for good when `chunks` raises; a process that dies after that may leave
+        neither. Several that write one part at once mix their bytes, unless these are the same.
         Raises: StoreFull; UploadExpired when the upload was discarded while the part was written, or never begun.
         """
 

@@ -174,7 +174,8 @@ class Uploading:
         sizes = part_sizes(found.size_bytes, found.part_size_bytes)
         if not 1 <= number <= len(sizes):
             raise NotFound(f"part {number} of upload {id}")
-        self.store.write_part(id, number, exactly(chunks, sizes[number - 1]))
+        start = (number - 1) * found.part_size_bytes
+        self.store.write_part(id, number, start, exactly(chunks, sizes[number - 1]))
 
     def complete(self, caller: Caller, id: UUID) -> Digest:
         """Put the parts together, hashing and inspecting them. When this returns, the caller has a receipt.

@@ -203,7 +203,7 @@ def test_unfinished_uploads_go_with_their_parts_and_so_do_parts_without_an_uploa
     data = b"x" * 100_000
     begun = done(alice.post("/uploads", {"digest": digest_of(data), "size": len(data)}), 201)
     done(alice.put(f"/uploads/{begun['id']}/parts/1", data[: begun["part_size"]]), 204)
-    collected.store.write_part(uuid4(), 1, [b"a part of an upload that no row knows"])
+    collected.store.write_part(uuid4(), 1, 0, [b"a part of an upload that no row knows"])
     assert collected.collect() == {}
     assert len(list(collected.store.uploads.iterdir())) == 2
     collected.later(25)

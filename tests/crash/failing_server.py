@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from uuid import UUID
 
 import uvicorn
 from sqlalchemy import Connection
@@ -23,6 +24,7 @@ from app.assembly import Services
 from app.domain.digest import Digest
 from app.lineage.engine import Database
 from app.objects.local import LocalStore, Temporary
+from app.objects.local_uploads import JoinedParts
 from app.server import create_app
 from app.services.merging import Merging
 from app.services.publishing import Publishing
@@ -58,9 +60,20 @@ class FailingTemporary(Temporary):
         return digest
 
 
+class FailingJoined(JoinedParts):
+    def place(self) -> Digest:
+        passing("before-place")
+        digest = super().place()
+        passing("after-place")
+        return digest
+
+
 class FailingStore(LocalStore):
     def stage(self) -> Temporary:
         return FailingTemporary(self)
+
+    def join(self, upload: UUID) -> JoinedParts:
+        return FailingJoined(self, self.folder_of(upload))
 
 
 class FailingDatabase(Database):

@@ -5,14 +5,18 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from app.domain.digest import digest_of_bytes, hex_of
-from app.errors import StoreFull
-from app.objects.local import LocalStore, room_needed
+from app.errors import StoreFull, UploadExpired
+from app.objects.local import LocalStore
+from app.objects.local_files import room_needed
 from app.objects.store import open_store
 
 project = Path(__file__).parents[2]
@@ -25,11 +29,12 @@ def test_an_object_lies_under_its_digest_and_a_part_under_its_upload(tmp_path: P
         staged.write(b"abc")
         staged.place()
     hexadecimal = hex_of(digest_of_bytes(b"abc"))
-    store.write_part(UUID(int=7), 3, [b"part"])
+    store.write_part(UUID(int=7), 3, 0, [b"part"])
+    uploaded = {f"uploads/{UUID(int=7).hex}/{name}" for name in ("whole", "3-4")}
     files = {
         str(path.relative_to(tmp_path / "objects")) for path in (tmp_path / "objects").rglob("*") if path.is_file()
     }
-    assert files == {f"sha256/{hexadecimal[:2]}/{hexadecimal[2:4]}/{hexadecimal}", f"uploads/{UUID(int=7).hex}/3"}
+    assert files == {f"sha256/{hexadecimal[:2]}/{hexadecimal[2:4]}/{hexadecimal}", *uploaded}
     assert (tmp_path / "objects").stat().st_mode & 0o077 == 0, "private adapters are not for other users of the machine"
 
 
@@ -130,3 +135,54 @@ sys.exit(2)
 """
     subprocess.run([sys.executable, "-c", script], cwd=project, check=True)
     assert list(open_store((tmp_path / "objects").as_uri()).digests()) == []
+
+
+def test_parts_become_the_object_where_they_lie_and_no_part_is_written_into_it(tmp_path: Path) -> None:
+    store, upload = LocalStore(tmp_path), UUID(int=7)
+    store.write_part(upload, 2, 5, [b"second"])
+    store.write_part(upload, 1, 0, [b"first"])
+    whole = store.folder_of(upload) / "whole"
+
+    def late() -> Iterator[bytes]:
+        raise AssertionError("nothing is asked of whoever comes too late")
+        yield b""
+
+    for _ in range(2):
+        # the second time as after a completion that was cut off when its bytes were placed and its row not yet written
+        with store.join(upload) as joined:
+            assert b"".join(joined.chunks()) == b"firstsecond"
+            with pytest.raises(UploadExpired):
+                store.write_part(upload, 1, 0, late())
+            digest = joined.place()
+        assert os.path.samefile(store.path_of(digest), whole), "nothing was copied"
+        with pytest.raises(UploadExpired):
+            store.write_part(upload, 1, 0, late())
+        assert store.missing_parts(upload, [5, 6]) == []
+    assert list(store.temporaries.iterdir()) == []
+    store.discard_upload(upload)
+    assert b"".join(store.read(digest)) == b"firstsecond"
+
+
+def test_joining_waits_for_whoever_still_writes(tmp_path: Path) -> None:
+    store, upload = LocalStore(tmp_path), UUID(int=7)
+    store.write_part(upload, 1, 0, [b"first"])
+    is_writing, may_end = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        is_writing.set()
+        may_end.wait()
+        yield b"again"
+
+    def join() -> bytes:
+        with store.join(upload) as joined:
+            return b"".join(joined.chunks())
+
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(store.write_part, upload, 1, 0, slow())
+        is_writing.wait()
+        joining = pool.submit(join)
+        with pytest.raises(TimeoutError):
+            joining.result(0.2)
+        may_end.set()
+        assert writing.result() == 5
+        assert joining.result() == b"again"

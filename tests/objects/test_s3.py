@@ -48,7 +48,7 @@ def test_an_object_lies_under_its_digest_and_an_upload_under_its_id(store: S3Sto
     hexadecimal = hex_of(put(store, b"abc"))
     upload = UUID(int=7)
     store.begin_upload(upload)
-    store.write_part(upload, 1, [b"part"])
+    store.write_part(upload, 1, 0, [b"part"])
     assert keys(store) == {f"sha256/{hexadecimal[:2]}/{hexadecimal[2:4]}/{hexadecimal}"}
     with store.join(upload) as joined:
         assert list(joined.chunks()) == [b"part"]
@@ -117,7 +117,7 @@ def test_an_address_ends_with_its_upload(store: S3Store) -> None:
 
 def test_what_takes_the_place_of_what_was_hashed_is_not_copied(store: S3Store) -> None:
     upload = begun(store)
-    store.write_part(upload, 1, [b"good"])
+    store.write_part(upload, 1, 0, [b"good"])
     with store.join(upload) as joined:
         assert list(joined.chunks()) == [b"good"]
         store.client.put_object(**store.names(store.upload_key(upload)), Body=b"evil")
@@ -173,7 +173,9 @@ def test_a_large_copy_is_made_in_parts(store: S3Store) -> None:
     upload = begun(store)
     data = bytes(range(256)) * (3 * part_bytes // 256) + b"tail"
     for number in range(4):
-        store.write_part(upload, number + 1, [data[number * part_bytes : (number + 1) * part_bytes]])
+        store.write_part(
+            upload, number + 1, number * part_bytes, [data[number * part_bytes : (number + 1) * part_bytes]]
+        )
     with store.join(upload) as joined:
         for _ in joined.chunks():
             pass
@@ -192,11 +194,11 @@ def test_an_upload_that_is_discarded_meanwhile_has_expired(store: S3Store) -> No
         store.discard_upload(upload)
 
     with pytest.raises(UploadExpired):
-        store.write_part(upload, 1, chunks())
+        store.write_part(upload, 1, 0, chunks())
     with pytest.raises(UploadExpired):
         store.presign_parts(upload, {1: 3}, 60)
     store.begin_upload(upload)
-    store.write_part(upload, 1, [b"abc"])
+    store.write_part(upload, 1, 0, [b"abc"])
     with store.join(upload) as joined:
         store.discard_upload(upload)
         with pytest.raises(UploadExpired):
@@ -207,7 +209,7 @@ def test_an_upload_is_begun_once_and_not_again_when_it_is_whole(store: S3Store) 
     upload = begun(store)
     store.begin_upload(upload)
     assert len(list(Multipart.below(store.bucket, store.upload_key(upload)))) == 1
-    store.write_part(upload, 1, [b"abc"])
+    store.write_part(upload, 1, 0, [b"abc"])
     with store.join(upload):
         store.begin_upload(upload)
     assert list(Multipart.below(store.bucket, store.upload_key(upload))) == []
@@ -225,7 +227,7 @@ def test_a_server_that_is_away_is_not_ready(s3_server: S3Server) -> None:
         lambda: list(away.digests()),
         lambda: away.sweep(0),
         lambda: away.begin_upload(uuid4()),
-        lambda: away.write_part(uuid4(), 1, [b"abc"]),
+        lambda: away.write_part(uuid4(), 1, 0, [b"abc"]),
     ]
     with ThreadPoolExecutor(len(calls)) as pool:
         answers = [pool.submit(call) for call in calls]

@@ -221,7 +221,7 @@ def test_many_threads_may_place_read_and_delete_the_same_object(store: ObjectSto
 def test_two_stores_on_one_place_see_the_same_objects(store: ObjectStore, url: str) -> None:
     digest = put(store, b"abc")
     upload = begun(store)
-    store.write_part(upload, 1, [b"part"])
+    store.write_part(upload, 1, 0, [b"part"])
     other = open_store(url)
     assert whole(other, digest) == b"abc"
     assert other.missing_parts(upload, [4, 1]) == [2]
@@ -231,7 +231,7 @@ def test_parts_are_joined_in_the_order_of_their_numbers(store: ObjectStore) -> N
     upload = begun(store)
     for number in (3, 2, 1):
         data = part(number)
-        assert store.write_part(upload, number, [data[:7], data[7:]]) == part_bytes
+        assert store.write_part(upload, number, (number - 1) * part_bytes, [data[:7], data[7:]]) == part_bytes
     assert store.missing_parts(upload, [part_bytes] * 5) == [4, 5]
     assert store.missing_parts(upload, [part_bytes, 1, part_bytes]) == [2], "a part of another size is not there"
     assert joined(store, upload) == part(1) + part(2) + part(3)
@@ -250,8 +250,8 @@ def test_an_upload_without_parts_is_empty(store: ObjectStore) -> None:
 def test_a_joined_upload_is_placed_and_its_parts_are_discarded(store: ObjectStore) -> None:
     upload = begun(store)
     data = part(1) + b"tail"
-    store.write_part(upload, 1, [part(1)])
-    store.write_part(upload, 2, [b"tail"])
+    store.write_part(upload, 1, 0, [part(1)])
+    store.write_part(upload, 2, part_bytes, [b"tail"])
     with store.join(upload) as parts:
         assert b"".join(parts.chunks()) == data
         assert store.size(digest_of_bytes(data)) is None
@@ -263,8 +263,8 @@ def test_a_joined_upload_is_placed_and_its_parts_are_discarded(store: ObjectStor
 
 def test_a_joining_that_was_cut_off_can_be_taken_up_again(store: ObjectStore) -> None:
     upload = begun(store)
-    store.write_part(upload, 1, [part(1)])
-    store.write_part(upload, 2, [b"tail"])
+    store.write_part(upload, 1, 0, [part(1)])
+    store.write_part(upload, 2, part_bytes, [b"tail"])
     with suppress(ConnectionError), store.join(upload) as parts:
         next(iter(parts.chunks()))
         raise ConnectionError("the process that joined them stops")
@@ -275,35 +275,35 @@ def test_a_joining_that_was_cut_off_can_be_taken_up_again(store: ObjectStore) ->
 
 def test_a_part_is_replaced_whole_or_not_at_all(store: ObjectStore) -> None:
     upload, other = begun(store), begun(store)
-    store.write_part(upload, 1, [b"first"])
-    store.write_part(other, 1, [b"first"])
+    store.write_part(upload, 1, 0, [b"first"])
+    store.write_part(other, 1, 0, [b"first"])
 
     def broken() -> Iterator[bytes]:
         yield b"sec"
         raise ConnectionError("the client went away")
 
     with pytest.raises(ConnectionError):
-        store.write_part(upload, 1, broken())
-    store.write_part(other, 1, [b"second"])
+        store.write_part(upload, 1, 0, broken())
+    store.write_part(other, 1, 0, [b"second"])
     assert joined(store, upload) == b"first"
     assert joined(store, other) == b"second"
 
 
 def test_parts_are_numbered_from_one(store: ObjectStore) -> None:
     with pytest.raises(ValueError):
-        store.write_part(begun(store), 0, [b"x"])
+        store.write_part(begun(store), 0, 0, [b"x"])
 
 
 def test_a_discarded_upload_leaves_nothing(store: ObjectStore) -> None:
     upload, other = begun(store), begun(store)
-    store.write_part(upload, 1, [b"a"])
-    store.write_part(other, 1, [b"b"])
+    store.write_part(upload, 1, 0, [b"a"])
+    store.write_part(other, 1, 0, [b"b"])
     store.discard_upload(upload)
     store.discard_upload(upload)
     assert store.missing_parts(upload, [1]) == [1]
     assert store.missing_parts(other, [1]) == []
     store.begin_upload(upload)
-    store.write_part(upload, 1, [b"again"])
+    store.write_part(upload, 1, 0, [b"again"])
     assert store.missing_parts(upload, [5]) == []
     store.discard_upload(upload)
     store.discard_upload(other)
@@ -313,7 +313,11 @@ def test_a_discarded_upload_leaves_nothing(store: ObjectStore) -> None:
 def test_threads_write_parts_of_one_upload_at_once(store: ObjectStore) -> None:
     upload = begun(store)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: store.write_part(upload, number, [part(number)]), range(1, 5)))
+        list(
+            pool.map(
+                lambda number: store.write_part(upload, number, (number - 1) * part_bytes, [part(number)]), range(1, 5)
+            )
+        )
     assert store.missing_parts(upload, [part_bytes] * 4) == []
     assert joined(store, upload) == b"".join(map(part, range(1, 5)))
 
@@ -335,7 +339,7 @@ with store.stage() as staged:
         print("written", flush=True)
         sys.stdin.read()
     store.begin_upload(UUID(int=7))
-    store.write_part(UUID(int=7), 1, chunks())
+    store.write_part(UUID(int=7), 1, 0, chunks())
 """
 
 
