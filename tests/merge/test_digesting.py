@@ -72,7 +72,7 @@ def test_method_kernel_and_device_count(world: World) -> None:
     plain = planned(world, "bob/dialogue@1.0.0")
     digests = {
         digest(plain),
-        digest(plain, kernel="2"),
+        digest(plain, kernel="another"),
         digest(plain, device="cuda-sm90"),
         digest(replace(plain, method=Method("linear", {"scale": 2.0}))),
     }
