@@ -13,7 +13,8 @@ from torch import Tensor
 from app.domain.recipe import Method
 from app.kernel import reference
 from app.kernel.reference import merge_into
-from benchmarks.kernel.checkpoints import Llama, base_weights, branches_of, merge_of, model_of, save_all
+from benchmarks.kernel.checkpoints import Llama, base_weights, branches_of, model_of, save_all
+from benchmarks.kernel.plans import merge_of
 from benchmarks.kernel.report import Line, require
 from benchmarks.kernel.sides import Prepared, measure
 from benchmarks.machine import product_rate

@@ -40,14 +40,14 @@ class Figures:
 
 
 def measure(
-    module: str, function: str, python: Path | None = None, repeats: int = 3, threads: int = 1, **case: Any
+    row: str, function: str, /, python: Path | None = None, repeats: int = 3, threads: int = 1, **case: Any
 ) -> Figures:
-    """`function` of `benchmarks.kernel.<module>`, called with the case, in a new process.
+    """`function` of `benchmarks.kernel.<row>`, called with the case, in a new process.
 
     Raises: subprocess.CalledProcessError when it fails there.
     """
     with tempfile.TemporaryDirectory() as folder:
-        order = {"module": module, "function": function, "case": case, "repeats": repeats, "threads": threads}
+        order = {"row": row, "function": function, "case": case, "repeats": repeats, "threads": threads}
         command = [str(python or sys.executable), "-m", "benchmarks.kernel.sides", json.dumps(order), folder]
         child = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         figures = json.loads(child.stdout.splitlines()[-1])
@@ -71,7 +71,7 @@ def main() -> None:
     order = arguments.order
     torch.set_num_threads(order["threads"])
     prepare: Callable[..., Prepared] = getattr(
-        importlib.import_module(f"benchmarks.kernel.{order['module']}"), order["function"]
+        importlib.import_module(f"benchmarks.kernel.{order['row']}"), order["function"]
     )
     work, made = prepare(**order["case"])
     before = status_bytes("VmRSS")
