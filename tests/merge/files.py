@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.domain.adapter import Adapter, Checkpoint, Module, ModuleKind, TensorFact
+from app.domain.adapter import Adapter, Checkpoint, Module, ModuleKind, Replacement, ReplacementKind, TensorFact
 from app.domain.digest import digest_of_bytes
 from app.domain.recipe import WeightFile
 
@@ -16,6 +16,10 @@ def module(
     kind: ModuleKind = ModuleKind.LINEAR,
     fan_in_fan_out: bool = False,
     dtype: str = "F32",
+    kernel: tuple[int, ...] = (),
+    groups: int = 1,
+    has_bias: bool = False,
+    is_dora: bool = False,
 ) -> Module:
     return Module(
         name=name,
@@ -26,14 +30,24 @@ def module(
         fan_in_fan_out=fan_in_fan_out,
         a_key=f"{name}.lora_A.weight",
         b_key=f"{name}.lora_B.weight",
-        a_shape=(rank, in_features),
-        b_shape=(out_features, rank),
+        a_shape=(rank, in_features, *kernel),
+        b_shape=(out_features, rank // groups, *(1 for _ in kernel)),
         a_dtype=dtype,
         b_dtype=dtype,
+        bias_key=f"{name}.lora_B.bias" if has_bias else None,
+        magnitude_key=f"{name}.lora_magnitude_vector" if is_dora else None,
     )
 
 
-def adapter(*modules: Module, unsupported: tuple[str, ...] = ()) -> Adapter:
+def saved(tensor: str, *shape: int, dtype: str = "F32") -> Replacement:
+    return Replacement(tensor, ReplacementKind.MODULE, tensor, shape, dtype)
+
+
+def tokens(tensor: str, width: int, *rows: int) -> Replacement:
+    return Replacement(tensor, ReplacementKind.TOKENS, tensor, (len(rows), width), "F32", rows)
+
+
+def adapter(*modules: Module, unsupported: tuple[str, ...] = (), replacements: tuple[Replacement, ...] = ()) -> Adapter:
     return Adapter(
         peft_type="LORA",
         rank=max((module.rank for module in modules), default=0),
@@ -48,6 +62,7 @@ def adapter(*modules: Module, unsupported: tuple[str, ...] = ()) -> Adapter:
         unsupported=unsupported,
         base_model=None,
         weight_file="adapter_model.safetensors",
+        replacements=replacements,
     )
 
 
