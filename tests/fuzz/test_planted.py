@@ -42,12 +42,9 @@ planted_in_the_api = {
     "a member has another name": (f"GET {root}/whoami", "response_schema_conformance"),
     "no token is needed": (f"GET {root}/audit", "ignored_auth"),
     "a limit is not held": (f"GET {root}/merges", "negative_data_rejection"),
-    "a member that is missing is made up": (f"POST {root}/tokens", "negative_data_rejection"),
     "what was deleted is still there": (f"GET {root}/organizations/{{name}}", "use_after_free"),
 }
-attacked = (
-    "v1/(organizations|organizations/{name}|merges|merges/{id}|whoami|audit|tokens|repositories)$|/history$|/lineage$"
-)
+attacked = "v1/(organizations|organizations/{name}|merges|merges/{id}|whoami|audit|repositories)$|/history$|/lineage$"
 
 
 class Planted:
@@ -67,8 +64,6 @@ class Planted:
                 (key, "200" if key == "limit" and value.isdecimal() and value != "0" else value) for key, value in pairs
             ]
             scope["query_string"] = urlencode(smaller).encode()
-        if path == f"{root}/tokens" and scope["method"] == "POST":
-            receive = await with_member(receive, "name", "nameless")
 
         async def changed(message: Message) -> None:
             if message["type"] == "http.response.start" and path.endswith("/lineage"):
@@ -78,26 +73,6 @@ class Planted:
             await send(message)
 
         await self.app(scope, receive, changed)
-
-
-async def with_member(receive: Receive, name: str, value: str) -> Receive:
-    """The body, and in its object this member if it has none of the name."""
-    body, message = b"", await receive()
-    body += message.get("body", b"")
-    while message.get("more_body"):
-        message = await receive()
-        body += message.get("body", b"")
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        asked = None
-    if isinstance(asked, dict):
-        body = json.dumps({name: value, **asked}).encode()
-
-    async def again() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def before(monkeypatch: pytest.MonkeyPatch, service: type, name: str, fault: Callable[..., Any]) -> None:
@@ -122,7 +97,7 @@ def test_the_campaign_sees_what_is_planted_in_the_api(world: World, monkeypatch:
     before(monkeypatch, Merging, "cancel", refuse_with_teapot)
     monkeypatch.setattr(Accounts, "delete_organization", lambda self, caller, name: None)
     app = Planted(world.registry.app, world.alice.token or "")
-    findings = campaign(world, "user", seed=seed, examples=10, boundaries=True, only=attacked, app=app)
+    findings = campaign(world, "user", seed=seed, examples=6, boundaries=True, only=attacked, app=app)
     missed = [fault for fault, where in planted_in_the_api.items() if where not in findings.failures]
     assert not missed, findings.report()
     # and nothing else: that a fault is noted where there is none would be no better
