@@ -38,8 +38,8 @@ static: $(bin)/.installed-tests
 demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge, pull, compare
 	@$(bin)/python -m examples.demo
 
-bench: $(bin)/.installed-tests  ## time, memory and the ratio to the peers
-	@status=0; for benchmark in model_memory concat best_rank planning kernel.ties http slow_clients transfers; do \
+bench: $(bin)/.installed-tests $(VENV)/mergekit/.installed  ## time, memory and the ratio to the peers
+	@status=0; for benchmark in model_memory planning kernel http slow_clients transfers; do \
 		echo "== $$benchmark"; $(bin)/python -m benchmarks.$$benchmark || status=1; done; exit $$status
 
 soak: $(bin)/.installed-tests  ## ten minutes of push, merge, delete and collect
@@ -81,4 +81,10 @@ $(VENV)/hub-%/.installed: $(bin)/.torch tests/hub/clients/%.txt
 $(VENV)/swift/.installed: $(bin)/.torch tests/s3server/requirements.txt
 	$(PYTHON) -m venv $(VENV)/swift
 	$(VENV)/swift/bin/pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement tests/s3server/requirements.txt
+	@touch $@
+
+# a peer of the benchmarks, apart: it wants other versions of what we use too
+$(VENV)/mergekit/.installed: $(bin)/.torch
+	$(PYTHON) -m venv $(VENV)/mergekit
+	$(VENV)/mergekit/bin/pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --constraint constraints.txt '$(TORCH)' mergekit==0.1.5
 	@touch $@

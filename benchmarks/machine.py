@@ -42,7 +42,3 @@ def product_rate(dtype: torch.dtype) -> float:
     left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
     target = torch.empty(size, size, dtype=dtype)
     return 2 * size**3 / seconds_of(lambda: torch.mm(left, right, out=target))
-
-
-def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found.double() - expected).norm() / expected.norm())

@@ -11,7 +11,7 @@ from app.domain.recipe import Dtype, Energy, Output
 from app.merge.methods import Space
 
 working_bytes = 8
-"""The kernel computes in float64."""
+"""The kernel computes in float64, or in float32 at half of it."""
 value_bytes = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """The floating dtypes that are merged; others are refused or copied as they are."""
 output_bytes = {Dtype.FLOAT32: 4, Dtype.BFLOAT16: 2, Dtype.FLOAT16: 2}
@@ -20,8 +20,10 @@ batch_bytes = 256 << 20
 tile_values = 1 << 19
 tiles_at_once = 64
 """Of a base model, in the threads of one worker and waiting to be written."""
-element_tile_values = 1 << 16
+element_tile_values = 1 << 18
 """Of one tile of an element-wise method, or one row."""
+element_tiles_at_once = 16
+"""Of each delta, in the threads of one worker."""
 gathered_share = 0.064
 """Of a delta's elements, set aside by a sweep that looks for its threshold, also when its first guess missed."""
 samples = 1 << 16
@@ -88,7 +90,7 @@ class ModuleSum:
                 return working_bytes * (4 * factors + coordinates + 12 * rank**2)
             case Space.ELEMENTS:
                 gathered = int(2 * gathered_share * self.out_features * self.in_features) + 3 * samples
-                tiles = tiles_at_once * max(element_tile_values, self.in_features, self.out_features)
+                tiles = element_tiles_at_once * max(element_tile_values, self.in_features, self.out_features)
                 return working_bytes * (factors + self.branches * gathered + (10 + 2 * self.branches) * tiles)
 
     def rank(self, output: Output) -> int:
