@@ -1,5 +1,6 @@
 """Tensors that are more than a sum of products, tile by tile: DoRA, biases, and what adapters bring whole."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -85,7 +86,8 @@ class Dependent:
                 places = torch.tensor(share.replacement.rows, device=device)
                 rows = file.read(share.replacement.key, store, device).double()
             held.append(Held(delta, lengths, places, rows))
-        return Values(self, tuple(held), store, device)
+        of_rows = {rows: self.composition.expansion(shares) for shares, rows in self.composition.token_rows().items()}
+        return Values(self, self.composition.expansion(), of_rows, tuple(held), store, device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,9 @@ class Values:
     """A tensor as a matrix of rows by everything else, computed in float64."""
 
     dependent: Dependent
+    default: Expansion
+    of_rows: Mapping[tuple[int, ...], Expansion]
+    """Of the rows that trained tokens replace."""
     held: tuple[Held, ...]
     store: ByteStore
     device: torch.device
@@ -128,19 +133,19 @@ class Values:
 
         Raises: BlobDamaged.
         """
-        composition = self.dependent.composition
         bounds = first, last, columns
-        result = self.sum_of(composition.expansion(), base, bounds)
-        for shares, replaced in composition.token_rows().items():
-            places = torch.tensor([row - first for row in replaced if first <= row < last], device=self.device)
-            if len(places):
-                result[places] = self.sum_of(composition.expansion(shares), base, bounds)[places]
+        result = self.sum_of(self.default, base, bounds)
+        for replaced, expansion in self.of_rows.items():
+            here = replaced[bisect_left(replaced, first) : bisect_left(replaced, last)]
+            if here:
+                places = torch.tensor(here, device=self.device) - first
+                result[places] = self.sum_of(expansion, base, bounds)[places]
         return result
 
     def deltas(self, rows: int) -> Tensor:
         """What is added to a base's bias that is not at hand; [rows], float64."""
         result = torch.zeros(rows, 1, dtype=torch.float64, device=self.device)
-        for term in self.dependent.composition.expansion().terms:
+        for term in self.default.terms:
             delta = self.held[term.share].delta if term.source is Source.DELTA else None
             if delta is not None:
                 result.addmm_(delta[1], delta[0], alpha=term.coefficient)
@@ -148,12 +153,10 @@ class Values:
 
     def token_rows(self) -> Tensor:
         """The replaced rows alone, ascending, where the base is not needed to know them; [rows, columns], float64."""
-        composition = self.dependent.composition
         numbers: list[int] = []
         parts: list[Tensor] = []
-        for shares, replaced in composition.token_rows().items():
-            terms = composition.expansion(shares).terms
-            parts.append(sum_of([term.coefficient * self.rows_of(term.share, replaced) for term in terms]))
+        for replaced, expansion in self.of_rows.items():
+            parts.append(sum_of([term.coefficient * self.rows_of(term.share, replaced) for term in expansion.terms]))
             numbers += replaced
         return torch.cat(parts)[torch.tensor(numbers, device=self.device).argsort()]
 
