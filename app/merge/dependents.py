@@ -46,7 +46,7 @@ def check_dependent(composition: Composition, in_plan: Iterable[Digest], method:
     for share in composition.shares:
         found = shape_of_share(composition, share)
         if found is not None and shape is not None and found != shape:
-            raise ShapeMismatch(composition.tensor, shape, found, called(composition.shares[0].member))
+            raise ShapeMismatch(composition.tensor, shape, found, composition.shares[0].member.reference)
 
 
 def check_replacements(composition: Composition, called: Called) -> None:

@@ -93,7 +93,9 @@ class Beside:
             parameter = "token_adapter.trainable_tokens_delta"
         elif parameter == "bias" and owner in self.targets:
             parameter = "base_layer.bias"
-        return Entry(f"base_model.model.{owner}.{parameter}", self.dtype_of(dependent), dependent.shape)
+        # a parameter of the whole model has no owner
+        name = ".".join(part for part in ("base_model.model", owner, parameter) if part)
+        return Entry(name, self.dtype_of(dependent), dependent.shape)
 
     def copy_of(self, dependent: Dependent) -> Iterator[memoryview]:
         if dependent.copied is None:

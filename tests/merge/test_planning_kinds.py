@@ -114,6 +114,14 @@ def test_two_strangers_replace_nothing_in_common() -> None:
     assert a_plan((teaching, []), (elsewhere, [])).modules == 2
 
 
+def test_a_tensor_has_one_shape() -> None:
+    wider = adapter(module("q", 2), replacements=(saved("head.weight", 9, 7),))
+    with pytest.raises(ShapeMismatch) as refused:
+        a_plan((saving, []), (wider, [0]), layers=[1])
+    assert sorted((refused.value.facts["expected"], refused.value.facts["found"])) == [[9, 6], [9, 7]]
+    assert refused.value.facts["parent"] in ("x0/x@1.0.0", "x1/x@1.0.0")
+
+
 def test_a_foundation_that_was_pinned_away_is_missing() -> None:
     world = World()
     world.add("a/root@1.0.0")

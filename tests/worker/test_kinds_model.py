@@ -267,6 +267,21 @@ def test_a_tensor_that_the_base_lacks_or_has_in_another_shape_is_refused(bench: 
         assert refusal.value.facts["module"] == ["lm_head", "model.embed_tokens"][number]
 
 
+@pytest.mark.parametrize("name", ["ties", "karcher", "tsv"])
+def test_a_convolution_in_a_model_is_what_it_is_in_an_adapter(bench: Bench, name: str) -> None:
+    """Element by element, as a combination, and in the joint space: by tiles of the base's weight."""
+    base = stored(Pixels(), bench)
+    made = [(train(base, bench, seed, target_modules=["plane", "point"]), 1.0) for seed in (1, 2)]
+    method = parse_method({"name": name})
+    found = merge(bench, made, method=method)
+    parts = tensors_of(bench.saved(bench.run(members(bench, made), Output(rank=100), method), "adapter"))
+    for layer in ("plane", "point"):
+        a, b = (parts[f"base_model.model.{layer}.lora_{letter}.weight"].double().flatten(1) for letter in "AB")
+        change = found[f"{layer}.weight"] - base.get_submodule(layer).weight
+        assert float((change - (b @ a).reshape(change.shape)).abs().max()) <= 1e-5
+        assert float(change.abs().max()) > 0.01
+
+
 def test_a_convolution_with_groups_does_not_fit_into_the_base_s_weight(bench: Bench) -> None:
     base = stored(Pixels(), bench)
     one = train(base, bench, 1, target_modules=["grouped"])
