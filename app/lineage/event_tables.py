@@ -33,8 +33,9 @@ class RecallMark(Base):
     """A version that an active recall reaches: the recalled one, and all that holds it or stands on it."""
 
     __tablename__ = "recall_marks"
-    recall_id: Mapped[UUID] = mapped_column(ForeignKey("recalls.id"), primary_key=True)
-    version_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"), primary_key=True, index=True)
+    # no foreign keys: rows of neither table ever go, and a recall marks thousands at once
+    recall_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version_id: Mapped[UUID] = mapped_column(primary_key=True, index=True)
 
 
 class Event(Base):
@@ -44,8 +45,9 @@ class Event(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     type: Mapped[str]
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    repository_id: Mapped[UUID] = mapped_column(ForeignKey("repositories.id"))
-    version_id: Mapped[UUID | None] = mapped_column(ForeignKey("versions.id"))
+    # no foreign keys, as above; events go as soon as they are told
+    repository_id: Mapped[UUID]
+    version_id: Mapped[UUID | None]
     details: Mapped[dict[str, Any]]
 
 

@@ -27,22 +27,28 @@ freeze = text("SELECT pg_advisory_xact_lock(hashtextextended('lineage', 0))")
 mark_reached = text(
     """
     WITH RECURSIVE reached(id) AS (
-        SELECT CAST(:version AS uuid)
+        SELECT id FROM unnest(CAST(:versions AS uuid[])) AS found(id)
         UNION
-        SELECT step.id FROM reached CROSS JOIN LATERAL (
-            SELECT edges.child_id AS id FROM edges WHERE edges.parent_id = reached.id
-            UNION ALL
-            SELECT trained.id
-            FROM versions base
-            JOIN repositories ON repositories.id = base.repository_id AND repositories.kind = 'model'
-            JOIN versions trained ON trained.base_model ->> 'digest' = base.content_digest
-            WHERE base.id = reached.id
-        ) AS step
+        SELECT edges.child_id FROM reached JOIN edges ON edges.parent_id = reached.id
     )
     INSERT INTO recall_marks (recall_id, version_id) SELECT CAST(:recall AS uuid), id FROM reached
+    ON CONFLICT DO NOTHING
     """
 )
-"""Everything that holds a version, stands on it, continues it, or was trained on it as its base."""
+"""Everything that holds a version, stands on it, or continues it."""
+trained_on_marked = text(
+    """
+    SELECT DISTINCT trained.id
+    FROM recall_marks marks
+    JOIN versions base ON base.id = marks.version_id
+    JOIN repositories ON repositories.id = base.repository_id AND repositories.kind = 'model'
+    JOIN versions trained ON trained.base_model ->> 'digest' = base.content_digest
+    WHERE marks.recall_id = :recall AND NOT EXISTS (
+        SELECT FROM recall_marks already WHERE already.recall_id = :recall AND already.version_id = trained.id
+    )
+    """
+)
+"""What names a marked model as its base, and is not marked yet."""
 mark_new = text(
     """
     INSERT INTO recall_marks (recall_id, version_id)
@@ -86,10 +92,10 @@ tell_owners = text(
         INSERT INTO audit_events (actor_id, action, subject, namespace_id, request_id, details)
         SELECT CAST(:actor AS uuid), :type, reference, namespace_id, :request,
             jsonb_build_object('recall', CAST(:recall AS text))
-        FROM changed ORDER BY reference
+        FROM changed
     )
     INSERT INTO events (type, repository_id, version_id, details)
-    SELECT :type, repository_id, id, jsonb_build_object('recall', CAST(:recall AS text)) FROM changed ORDER BY reference
+    SELECT :type, repository_id, id, jsonb_build_object('recall', CAST(:recall AS text)) FROM changed
     """
 )
 running_merges = text(
@@ -159,7 +165,10 @@ def insert_recall(tx: Connection, id: UUID, version: UUID, reason: str, severity
 
 def mark(tx: Connection, recall: UUID, version: UUID) -> list[UUID]:
     """Mark all that a recall reaches. Returns: the versions that were published until now."""
-    tx.execute(mark_reached, {"recall": recall, "version": version})
+    found = [version]
+    while found:
+        tx.execute(mark_reached, {"recall": recall, "versions": found})
+        found = list(tx.execute(trained_on_marked, {"recall": recall}).scalars())
     return list(tx.execute(turn_recalled, {"recall": recall}).scalars())
 
 

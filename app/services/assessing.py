@@ -14,9 +14,8 @@ from app.lineage import impact
 from app.lineage.engine import Connection, Database
 from app.services import finding
 
-most_affected = 10_000
-"""Descendants that an answer takes into account; with more of them every count says "at least"."""
-most_counted = 1_000
+most_affected = 1_000
+"""Descendants that an answer takes into account, and of anything that it counts; with more of them it says "at least"."""
 
 
 class Affected(StrEnum):
@@ -89,11 +88,11 @@ class Assessing:
         with self.database.read() as tx:
             # a deleted version is still held by others
             root = finding.tombstone_or_version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
-            ids, is_more = impact.affected(tx, root.id, caller, most_affected)
+            ids, is_more = impact.affected(tx, root.id, caller, most_affected + 1)
             below = len(ids) - 1
-            counts = {Affected.DESCENDANTS: Count(min(below, most_counted), is_more or below > most_counted)}
+            counts = {Affected.DESCENDANTS: Count(min(below, most_affected), is_more or below > most_affected)}
             for kind, statement in statements.items():
-                found, is_capped = impact.bounded_count(tx, statement(ids, caller), most_counted)
+                found, is_capped = impact.bounded_count(tx, statement(ids, caller), most_affected)
                 counts[kind] = Count(found, is_capped or is_more)
             wanted = ids - {root.id} if of is Affected.DESCENDANTS else ids
             return Impact(root.reference, root.digest, counts, listers[of](tx, wanted, caller, after, limit))

@@ -122,8 +122,6 @@ def upgrade() -> None:
         "recall_marks",
         sa.Column("recall_id", sa.Uuid(), nullable=False),
         sa.Column("version_id", sa.Uuid(), nullable=False),
-        sa.ForeignKeyConstraint(["recall_id"], ["recalls.id"], name=op.f("fk_recall_marks_recall_id")),
-        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name=op.f("fk_recall_marks_version_id")),
         sa.PrimaryKeyConstraint("recall_id", "version_id", name=op.f("pk_recall_marks")),
     )
     op.create_index(op.f("ix_recall_marks_version_id"), "recall_marks", ["version_id"], unique=False)
@@ -135,8 +133,6 @@ def upgrade() -> None:
         sa.Column("repository_id", sa.Uuid(), nullable=False),
         sa.Column("version_id", sa.Uuid(), nullable=True),
         json_column("details"),
-        sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name=op.f("fk_events_repository_id")),
-        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name=op.f("fk_events_version_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
     op.create_table(

@@ -73,7 +73,7 @@ def test_a_stack_follows_and_what_was_pulled_is_checked(
     assert f"{me}/x@1.0.0" in glulam("stack", "show", f"{me}/chat").stdout
     assert f"{me}/x@1.1.0" in glulam("stack", "diff", f"{me}/chat", "1...2").stdout
     with pytest.raises(Recalled):
-        registry.pull(f"{me}/chat@1.0.0", "nowhere")
+        registry.pull(f"{me}/chat@1.0.0", tmp_path / "nowhere")
     glulam("recall", "--undo", recall["id"])
     glulam("check", "chat")
 
