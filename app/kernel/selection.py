@@ -106,5 +106,6 @@ def selected(values: Tensor, mask: Tensor) -> Tensor:
     """values[mask] of vectors; where a mask is empty for eight places in a row they are passed at once."""
     if len(values) % 8 == 0:
         eights = mask.view(torch.int64).nonzero().squeeze(1)
-        values, mask = values.view(-1, 8).index_select(0, eights), mask.view(-1, 8).index_select(0, eights)
+        values = values.view(-1, 8).index_select(0, eights).flatten()
+        mask = mask.view(-1, 8).index_select(0, eights).flatten()
     return values[mask]
