@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.domain.adapter import Adapter, Checkpoint, ModuleKind
+from app.domain.base_model import BaseModel
 from app.domain.content import adapter_content_digest
 from app.domain.digest import digest_of_bytes
 from app.domain.lineage import Kind
@@ -213,6 +214,14 @@ def test_whole_numbers_are_copied_or_refused() -> None:
     assert a_plan((counting, []), (counting, [0]), layers=[1]).modules == 2
     assert "dtype" in refusal(UnsupportedFeature, (counting, []), output=model, weights=[0.5])
     assert "dtype" in refusal(UnsupportedFeature, (counting, []), output=model)  # the base has numbers there
+
+
+def test_the_base_is_part_of_what_depends_on_its_values() -> None:
+    def digests(facts: Adapter) -> int:
+        bases = [BaseModel("org/one"), BaseModel("org/two")]
+        return len({adapter_content_digest(facts, [digest_of_bytes(b"the same")], [], base) for base in bases})
+
+    assert [digests(facts) for facts in (plain, biased, dora, saving, teaching)] == [1, 1, 2, 2, 2]
 
 
 def test_the_content_digest_covers_the_rows_that_are_replaced() -> None:

@@ -23,7 +23,7 @@ from tests.worker.made import Bench
 
 
 class Pixels(torch.nn.Module):
-    """Convolutions of one, two and three dimensions, with a kernel of one point, and with groups; all with biases."""
+    """Convolutions of one, two and three dimensions, with a kernel of one point, and with groups; biases, also of the whole."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,13 +35,14 @@ class Pixels(torch.nn.Module):
         self.line = torch.nn.Conv1d(8, 4, 3)
         self.volume = torch.nn.Conv3d(1, 3, (2, 3, 1))
         self.head = torch.nn.Linear(4, 5)
+        self.bias = torch.nn.Parameter(torch.randn(1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[batch, 3, 7, 9] → [batch, …]."""
         planes = self.grouped(torch.tanh(self.point(torch.tanh(self.plane(pixels)))))
         lines = self.line(planes.mean(dim=2))
         volumes = self.volume(lines.unsqueeze(1).unsqueeze(-1))
-        return torch.cat([self.head(lines.mT).flatten(1), volumes.flatten(1)], dim=1)
+        return torch.cat([self.head(lines.mT).flatten(1), volumes.flatten(1)], dim=1) + self.bias
 
 
 pixels_seen = torch.randn(2, 3, 7, 9, generator=torch.Generator().manual_seed(6), dtype=torch.float64)

@@ -164,6 +164,7 @@ replacing: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
         {"bias": "lora_only"},
     ),
     "all biases": (tiny_gpt2, {"target_modules": ["c_attn"], "bias": "all", "fan_in_fan_out": True}, {"bias": "all"}),
+    "all biases of all layers": (Pixels, {"target_modules": ["head", "plane"], "bias": "all"}, {"bias": "all"}),
 }
 
 
