@@ -98,7 +98,7 @@ def read(player: Player) -> None:
     player.ask("GET", what, params=page if what != at else {})
     if player.random.random() < 0.4:
         method = player.random.choice(["GET", "HEAD"])
-        rest = player.random.choice([f"/files/{path}", f"/files/{path}", "/archive.tar"])
+        rest = player.random.choice([f"/files/{path}", "/archive.tar"])
         player.ask(method, at + rest, headers=conditions(player))
 
 

@@ -55,8 +55,8 @@ def forbidden_instead_of_not_found(patch: pytest.MonkeyPatch) -> None:
 def an_entity_tag_depends_on_what_builds_on_a_version(patch: pytest.MonkeyPatch) -> None:
     archive = Reading.archive
 
-    def planted(self: Reading, caller: Caller, name: Any, ref: str) -> Any:
-        found = archive(self, caller, name, ref)
+    def planted(self: Reading, caller: Caller, name: Any, ref: str, **others: Any) -> Any:
+        found = archive(self, caller, name, ref, **others)
         traced = Tracing(self.database).trace(all_seeing(caller), name, ref, Direction.DESCENDANTS, None)
         return replace(found, digest=digest_of_json([found.size_bytes, len(traced.nodes)]))
 
