@@ -250,7 +250,8 @@ def get_archive(
 
 @router.get(root + "/versions/{ref}/tensors")
 def list_tensors(namespace: str, name: str, ref: str, services: ServicesDep, caller: Anyone) -> Listed[dict[str, Any]]:
-    """Per module: rank, alpha, scaling, dtype and shapes; of a model, its tensors. Whole: there is no second page."""
+    """Per module: rank, alpha, scaling, dtype and shapes, and what an adapter replaces; of a model, its tensors. Whole: there
+    is no second page."""
     items = services.reading.tensors(caller, RepositoryName(namespace, name), ref)
     return Listed[dict[str, Any]](items=items, next_cursor=None)
 

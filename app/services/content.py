@@ -116,7 +116,8 @@ def content_of_model(checkpoint: Checkpoint, files: Mapping[str, str]) -> Conten
 
 
 def summary_of_adapter(adapter: Adapter) -> dict[str, Any]:
-    """The member `adapter` of a version's answer. `ranks` lists the different ranks of its modules, ascending."""
+    """The member `adapter` of a version's answer. `ranks` lists the different ranks of its modules, ascending; `features` what
+    there is beyond plain LoRA, and `unsupported` what of it no merge does yet."""
     ranks = sorted({module.rank for module in adapter.modules})
     scalings = sorted({module.scaling for module in adapter.modules})
     return {
@@ -131,6 +132,7 @@ def summary_of_adapter(adapter: Adapter) -> dict[str, Any]:
         "dtype": adapter.dtype,
         "parameters": adapter.parameters,
         "modules": len(adapter.modules),
+        "features": list(adapter.features),
         "unsupported": list(adapter.unsupported),
     }
 

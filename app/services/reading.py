@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.domain.adapter import Adapter, Checkpoint
+from app.domain.adapter import Adapter, Checkpoint, Module
 from app.domain.caller import Caller
 from app.domain.digest import Digest, hex_of, parse_digest
 from app.domain.event import EventType
@@ -208,12 +208,28 @@ def tensor_table(facts: Adapter | Checkpoint) -> list[dict[str, Any]]:
                 "scaling": module.scaling,
                 "dtype": module.a_dtype,
                 "shapes": {"A": list(module.a_shape), "B": list(module.b_shape)},
-                "tensors": {"A": module.a_key, "B": module.b_key},
+                "tensors": tensors_of(module),
                 "fan_in_fan_out": module.fan_in_fan_out,
             }
             for module in facts.modules
+        ] + [
+            {
+                "replaces": replacement.tensor,
+                "kind": replacement.kind.value,
+                "dtype": replacement.dtype,
+                "shape": list(replacement.shape),
+                "tensor": replacement.key,
+                "rows": None if replacement.rows is None else list(replacement.rows),
+            }
+            for replacement in facts.replacements
         ]
     return [
         {"tensor": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape), "file": path}
         for path, tensor in facts.tensors
     ]
+
+
+def tensors_of(module: Module) -> dict[str, str]:
+    """Their names in the file."""
+    found = {"A": module.a_key, "B": module.b_key, "bias": module.bias_key, "magnitude": module.magnitude_key}
+    return {factor: key for factor, key in found.items() if key is not None}

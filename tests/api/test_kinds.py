@@ -57,6 +57,14 @@ def test_a_chain_of_dora_and_saved_modules_is_what_its_last_member_was_trained_t
     alice.publish("alice/root", root)
     version = alice.publish("alice/top", top, builds_on=["alice/root@1.0.0"])
     assert (version["adapter"]["unsupported"], version["adapter"]["use_dora"]) == ([], True)
+    assert version["adapter"]["features"] == ["dora", "modules_to_save"]
+    module, replacement = done(alice.get("/repositories/alice/top/versions/1.0.0/tensors"))["items"]
+    assert sorted(module["tensors"]) == ["A", "B", "magnitude"]
+    assert (replacement["replaces"], replacement["kind"], replacement["rows"]) == (
+        f"{value}.weight",
+        "modules_to_save",
+        None,
+    )
     recipe: dict[str, Any] = {"layers": [{"adapter": "alice/top@1.0.0"}], "output": {"kind": "model", "dtype": None}}
     plan = done(alice.post("/merges/plan", recipe))
     assert (len(plan["trunk"]), plan["modules"], plan["exact"]) == (1, 2, True)
