@@ -49,6 +49,9 @@ def versions(
     ]
 
 
+full_name = t.Namespace.name + "/" + t.Repository.name
+
+
 def readable_stacks(caller: Caller) -> ColumnElement[bool]:
     return can_read_repository(caller) & t.Repository.deleted_at.is_(None)
 
@@ -57,24 +60,21 @@ def locks_statement(ids: Collection[UUID], caller: Caller) -> Any:
     """Locks that name any of the versions."""
     m, r, n = s.LockMember, t.Repository, t.Namespace
     return (
-        select(m.stack_id, (n.name + "/" + r.name).label("stack"), m.number)
+        select(full_name.label("stack"), m.number)
         .join(r, r.id == m.stack_id)
         .join(n, n.id == r.namespace_id)
         .where(among(m.version_id, ids), readable_stacks(caller))
-        .group_by(m.stack_id, n.name, r.name, m.number)
+        .group_by(full_name, m.number)
     )
 
 
 def locks(tx: Connection, ids: Collection[UUID], caller: Caller, after: Key | None, limit: int) -> list[dict[str, Any]]:
     """By stack, newest first."""
-    statement = locks_statement(ids, caller).order_by(s.LockMember.stack_id, s.LockMember.number.desc()).limit(limit)
+    number = s.LockMember.number
+    statement = locks_statement(ids, caller).order_by(full_name, number.desc()).limit(limit)
     if after is not None:
-        statement = statement.where(
-            (s.LockMember.stack_id > after[0])
-            | ((s.LockMember.stack_id == after[0]) & (s.LockMember.number < after[1]))
-        )
-    rows = tx.execute(statement)
-    return [{"stack": row.stack, "lock": row.number, "key": (row.stack_id, row.number)} for row in rows]
+        statement = statement.where((full_name > after[0]) | ((full_name == after[0]) & (number < after[1])))
+    return [{"stack": row.stack, "lock": row.number, "key": (row.stack, row.number)} for row in tx.execute(statement)]
 
 
 def stacks_statement(ids: Collection[UUID], caller: Caller) -> Any:
@@ -82,21 +82,22 @@ def stacks_statement(ids: Collection[UUID], caller: Caller) -> Any:
     m, k, r, n = s.LockMember, s.Lock, t.Repository, t.Namespace
     last = select(func.max(k.number)).where(k.stack_id == m.stack_id).correlate(m).scalar_subquery()
     return (
-        select(m.stack_id, (n.name + "/" + r.name).label("stack"), m.number)
+        select(full_name.label("stack"), m.number)
         .join(r, r.id == m.stack_id)
         .join(n, n.id == r.namespace_id)
         .where(among(m.version_id, ids), readable_stacks(caller), m.number == last)
-        .group_by(m.stack_id, n.name, r.name, m.number)
+        .group_by(full_name, m.number)
     )
 
 
 def stacks(
     tx: Connection, ids: Collection[UUID], caller: Caller, after: Key | None, limit: int
 ) -> list[dict[str, Any]]:
-    statement = stacks_statement(ids, caller).order_by(s.LockMember.stack_id).limit(limit)
+    """By name."""
+    statement = stacks_statement(ids, caller).order_by(full_name).limit(limit)
     if after is not None:
-        statement = statement.where(s.LockMember.stack_id > after[0])
-    return [{"stack": row.stack, "lock": row.number, "key": (row.stack_id,)} for row in tx.execute(statement)]
+        statement = statement.where(full_name > after[0])
+    return [{"stack": row.stack, "lock": row.number, "key": (row.stack,)} for row in tx.execute(statement)]
 
 
 def merges_statement(ids: Collection[UUID], caller: Caller) -> Any:
@@ -128,7 +129,7 @@ def aliases_statement(ids: Collection[UUID], caller: Caller) -> Any:
     """Aliases of the versions; the versions themselves are the caller's to read."""
     a, v, r, n = t.Alias, t.Version, t.Repository, t.Namespace
     return (
-        select(a.repository_id, (n.name + "/" + r.name).label("repository"), a.key, a.name, v.major, v.minor, v.patch)
+        select(full_name.label("repository"), a.key, a.name, v.major, v.minor, v.patch)
         .join(v, v.id == a.version_id)
         .join(r, r.id == a.repository_id)
         .join(n, n.id == r.namespace_id)
@@ -139,15 +140,16 @@ def aliases_statement(ids: Collection[UUID], caller: Caller) -> Any:
 def aliases(
     tx: Connection, ids: Collection[UUID], caller: Caller, after: Key | None, limit: int
 ) -> list[dict[str, Any]]:
-    a = t.Alias
-    statement = aliases_statement(ids, caller).order_by(a.repository_id, a.key).limit(limit)
+    """By repository and name."""
+    key = t.Alias.key
+    statement = aliases_statement(ids, caller).order_by(full_name, key).limit(limit)
     if after is not None:
-        statement = statement.where(tuple_(a.repository_id, a.key) > after)
+        statement = statement.where(tuple_(full_name, key) > after)
     return [
         {
             "alias": f"{row.repository}@{row.name}",
             "version": str(VersionNumber(row.major, row.minor, row.patch)),
-            "key": (row.repository_id, row.key),
+            "key": (row.repository, row.key),
         }
         for row in tx.execute(statement)
     ]

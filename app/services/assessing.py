@@ -58,12 +58,21 @@ statements = {
     Affected.MERGES: impact.merges_statement,
     Affected.ALIASES: impact.aliases_statement,
 }
+
+
+def plain(value: Any) -> str:
+    """A text that the database can compare with. Raises: ValueError."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("not a text")
+    return value
+
+
 keys: dict[Affected, Callable[[Any], tuple[Any, ...]]] = {
     Affected.DESCENDANTS: lambda value: (datetime.fromisoformat(value[0]), UUID(value[1])),
-    Affected.STACKS: lambda value: (UUID(value[0]),),
-    Affected.LOCKS: lambda value: (UUID(value[0]), int(value[1])),
+    Affected.STACKS: lambda value: (plain(value[0]),),
+    Affected.LOCKS: lambda value: (plain(value[0]), int(value[1])),
     Affected.MERGES: lambda value: (datetime.fromisoformat(value[0]), UUID(value[1])),
-    Affected.ALIASES: lambda value: (UUID(value[0]), str(value[1])),
+    Affected.ALIASES: lambda value: (plain(value[0]), plain(value[1])),
 }
 """What a cursor holds, by list. Raises: ValueError, TypeError, LookupError."""
 

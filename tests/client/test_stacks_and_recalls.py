@@ -50,7 +50,7 @@ def test_a_stack_is_made_locked_pulled_compared_and_rolled_back(
 
 @pytest.mark.slow
 def test_a_stack_follows_and_what_was_pulled_is_checked(
-    glulam: Run, registry: Registry, me: str, adapter: Make
+    glulam: Run, registry: Registry, me: str, adapter: Make, tmp_path: Path
 ) -> None:
     registry.push(f"{me}/x", adapter("one"), version="1.0.0")
     registry.push(f"{me}/x", adapter("two"), version="1.1.0")
