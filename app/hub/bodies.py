@@ -53,7 +53,6 @@ def model_body(
     is_version = commit is not None and commit.number is not None
     library = next(iter(texts(card.get("library_name"))), "peft" if "peft" in tags and is_version else None)
     body: Json = {
-        "_id": repository.id.hex[:24],
         "id": repository.full_name,
         "modelId": repository.full_name,
         "author": repository.namespace,

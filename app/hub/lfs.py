@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from app.api.auth import Policy, ServicesDep, Writer, count
+from app.api.auth import Policy, ServicesDep, Writer, bearer, count
 from app.api.problems import request_id_of
 from app.api.route import plain_json
 from app.api.streams import receive
@@ -30,7 +30,9 @@ class ByUpload(Policy):
     def __init__(self) -> None:
         super().__init__(Scope.WRITE)
 
-    def __call__(self, request: Request, services: ServicesDep, _described: object = None) -> Caller:
+    def __call__(
+        self, request: Request, services: ServicesDep, _described: Annotated[object, Depends(bearer)] = None
+    ) -> Caller:
         """Raises: NotFound, TooManyRequests."""
         count(request, services, Caller())
         try:

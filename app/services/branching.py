@@ -45,8 +45,8 @@ class Branching:
         Raises: InvalidName, NameExists, VersionExists, NotFound, Deleted, Forbidden, RevisionNotFound.
         """
         with self.database.read() as tx:
-            repository, commit = revisions.commit_at(tx, name, revision, caller)
             finding.writable(tx, name, caller)
+            repository, commit = revisions.commit_at(tx, name, revision, caller)
             taken = commits.head(tx, repository.id, tag) is not None
             taken = taken or aliases.target(tx, repository.id, tag) is not None
         if commit.number is not None and tag == str(commit.number):

@@ -12,7 +12,7 @@ from app.domain.repository import Repository
 from app.errors import InvalidXet, NotFound, UploadTooLarge
 from app.formats.inspection import Inspector
 from app.formats.xet import ChunkReader, ShardFile, chunks_of, largest_xorb_bytes, read_shard
-from app.lineage import blobs, repositories, xorbs
+from app.lineage import audit, blobs, repositories, xorbs
 from app.lineage.engine import Connection, Database
 from app.lineage.xorbs import XorbRecord
 from app.objects.store import ObjectStore
@@ -111,6 +111,9 @@ class Xet:
                     self.holding.release(tx, holder, sizes)
                     self._writable(tx, caller, grant)
                     blobs.record(tx, staged.digest, staged.size_bytes, inspection.as_json())
+                    audit.record(
+                        tx, caller, "xorb.uploaded", name, namespace=namespace, size_bytes=inspection.size_bytes
+                    )
                     return xorbs.record(
                         tx, grant.repository, grant.generation, XorbRecord(name, staged.digest, tuple(reader.ends))
                     )

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import uvicorn
+from starlette.types import ASGIApp
 
 from app.settings import MIB, Settings
 from tests.api.conftest import Registry, User
@@ -79,13 +80,17 @@ class Hub:
         return json.loads(lines[-1]) if lines else None
 
 
+class Serve(Protocol):
+    def __call__(self, registry: Registry, app: ASGIApp | None = None) -> Hub: ...
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[Registry], Hub]]:
-    """Gives registries addresses."""
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Gives registries addresses; others may stand before their applications."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(registry: Registry) -> Hub:
-        server = Listening(uvicorn.Config(registry.app, port=0, log_config=None, lifespan="off"))
+    def start(registry: Registry, app: ASGIApp | None = None) -> Hub:
+        server = Listening(uvicorn.Config(app or registry.app, port=0, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         running.append((server, thread))

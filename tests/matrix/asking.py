@@ -113,7 +113,12 @@ class Matrix:
         if response.status_code not in answer.statuses:
             yield f"{cell}: {answer.statuses} expected, {told}"
             return
-        if response.status_code >= 400 and row.is_problem and not row.route.startswith("HEAD"):
+        if response.status_code >= 400 and row.is_hub:
+            said = response.headers.get("X-Error-Code")
+            is_other = answer.problem is not None and said != hub_codes.get(answer.problem)
+            if not response.headers.get("X-Error-Message") or is_other:
+                yield f"{cell}: the refusal {answer.problem} expected, {said}: {told}"
+        elif response.status_code >= 400 and not row.route.startswith("HEAD"):
             is_problem = response.headers["content-type"] == "application/problem+json"
             if not is_problem or response.json()["type"] != f"/problems/{answer.problem}":
                 yield f"{cell}: the problem {answer.problem} expected, {told}"

@@ -135,8 +135,6 @@ class Row:
     form: Mapping[str, Any] | None = None
     destroys: bool = False
     """Success makes an end of the subject: each time it is a fresh one."""
-    is_problem: bool = True
-    """Whether refusals are problems (RFC 9457); the Hub's protocol has others."""
     is_hub: bool = False
     """Of the Hugging Face protocol: refusals are told in headers."""
     shows: str | None = None

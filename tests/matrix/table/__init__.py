@@ -11,6 +11,5 @@ sections: dict[str, list[Row]] = {
     "merges": merges.rows,
     "stacks": stacks.rows,
     "hub": hub.rows,
-    "hub": hub.rows,
     "outside": outside.rows,
 }

@@ -9,7 +9,6 @@ missing = Answer((404,), "not-found")
 no_revision = Answer((404,), "revision-not-found")
 forbidden = Answer((403,), "forbidden")
 header = '{"key": "header", "value": {"summary": "A commit"}}\n'
-lfs = '{"key": "lfsFile", "value": {"path": "stolen.bin", "algo": "sha256", "oid": "$hash"}}\n'
 every_method = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
@@ -27,7 +26,9 @@ def writing(route: str, right: Right = Right.WRITE, thing: Thing = Thing.REPOSIT
 
 
 def open_to_all(routes: list[str], status: int) -> list[Row]:
-    return [Row(route, Right.OPEN, success=(status,), is_hub=True, params={"rest": "/x"}) for route in routes]
+    return [
+        Row(route, Right.OPEN, success=(status,), is_hub=True, params={"rest": "/x", "name": "x"}) for route in routes
+    ]
 
 
 def naming(role: Role, state: State) -> Answer | None:
@@ -41,9 +42,12 @@ def naming(role: Role, state: State) -> Answer | None:
     return Answer((200,)) if state is State.ABSENT else Answer((409,))
 
 
-def sending(role: Role, state: State) -> Answer | None:
-    """Chunks are sent by who may write; to others, readers too, the place is not there."""
-    return missing if role in {Role.OUTSIDER, Role.READER} or state is State.ABSENT else None
+def no_folder(role: Role, state: State) -> Answer | None:
+    """A folder that is not there, of a version that is."""
+    is_there = state in {State.PUBLIC} or (
+        state is State.PRIVATE and role in {Role.READER, Role.WRITER, Role.OWNER, Role.ADMIN}
+    )
+    return Answer((404,), "entry-not-found") if is_there else None
 
 
 at_version = {"revision": "$ref"}
@@ -58,7 +62,14 @@ xet_parameters = {
 rows = [
     Row("GET /api/whoami-v2", Right.ANYBODY, is_hub=True),
     Row("GET /api/models", Right.ANYBODY, anonymous=True, is_hub=True),
-    reading("GET /api/models", variant="found by name", query={"search": "$name"}, absent=not_told, deleted=not_told, shows="$repository"),
+    reading(
+        "GET /api/models",
+        variant="found by name",
+        query={"search": "$name"},
+        absent=not_told,
+        deleted=not_told,
+        shows="$repository",
+    ),
     reading(f"GET {model}"),
     reading(f"GET {model}/revision/{{revision}}", Thing.VERSION, params=at_version),
     reading(f"GET {model}/auth-check"),
@@ -67,8 +78,11 @@ rows = [
     reading(f"GET {model}/commits/{{revision}}", Thing.VERSION, params=at_version),
     reading(f"GET {model}/tree/{{revision}}", Thing.VERSION, params=at_version),
     reading(
-        f"GET {model}/tree/{{revision}}/{{path}}", Thing.VERSION, params=at_version | {"path": "none"},
-        success=(404,), exceptions=lambda role, state: no_folder(role, state),
+        f"GET {model}/tree/{{revision}}/{{path}}",
+        Thing.VERSION,
+        params=at_version | {"path": "none"},
+        success=(404,),
+        exceptions=no_folder,
     ),
     reading(f"POST {model}/paths-info/{{revision}}", Thing.VERSION, params=at_version, json={"paths": ["$path"]}),
     *(
@@ -77,7 +91,9 @@ rows = [
         for way in ("resolve", "raw")
     ),
     writing(
-        "POST /api/repos/create", exceptions=naming, destroys=True,
+        "POST /api/repos/create",
+        exceptions=naming,
+        destroys=True,
         json={"organization": "$namespace", "name": "$name", "private": True},
     ),
     writing("DELETE /api/repos/delete", Right.OWN, json={"organization": "$namespace", "name": "$name"}, destroys=True),
@@ -88,7 +104,9 @@ rows = [
     writing(f"DELETE {model}/branch/{{branch}}", params={"branch": "main"}, success=(403,)),
     writing(f"POST {model}/tag/{{revision}}", Right.WRITE, Thing.VERSION, params=at_version, json={"tag": "$fresh"}),
     writing(f"DELETE {model}/tag/{{tag}}", Right.WRITE, params={"tag": "$alias"}, destroys=True),
-    writing(f"POST {model}/preupload/{{branch}}", params={"branch": "main"}, json={"files": [{"path": "a", "size": 1}]}),
+    writing(
+        f"POST {model}/preupload/{{branch}}", params={"branch": "main"}, json={"files": [{"path": "a", "size": 1}]}
+    ),
     writing(f"POST {model}/commit/{{branch}}", params={"branch": "main"}, content=header),
     writing(
         "POST /{namespace}/{name}.git/info/lfs/objects/batch",
@@ -96,21 +114,36 @@ rows = [
     ),
     *(
         # the address alone gives the right: to whoever does not know it there is nothing
-        Row(f"{route}", Right.OPEN, success=(404,), is_hub=True, params={"id": "00000000-0000-4000-8000-000000000000", "number": "1"}, content="bytes")
+        Row(
+            f"{route}",
+            Right.OPEN,
+            success=(404,),
+            is_hub=True,
+            params={"id": "00000000-0000-4000-8000-000000000000", "number": "1"},
+            content="bytes",
+        )
         for route in ("PUT /uploads/{id}", "PUT /uploads/{id}/parts/{number}", "POST /uploads/{id}")
     ),
     writing(f"GET {model}/xet-write-token/{{revision}}", params={"revision": "main"}),
-    Row(f"POST {xet}/xorbs/{{prefix}}/{{hash}}", Right.ANYBODY, scopes=("write",), success=(404,), is_hub=True, params=xet_parameters, content="x"),
-    Row(f"POST {xet}/shards", Right.ANYBODY, scopes=("write",), success=(404,), is_hub=True, params=xet_parameters, content="x"),
-]  # fmt: skip
-
-
-def no_folder(role: Role, state: State) -> Answer | None:
-    """A folder that is not there, of a version that is."""
-    is_there = state in {State.PUBLIC} or (
-        state is State.PRIVATE and role in {Role.READER, Role.WRITER, Role.OWNER, Role.ADMIN}
-    )
-    return Answer((404,), "entry-not-found") if is_there else None
+    Row(
+        f"POST {xet}/xorbs/{{prefix}}/{{hash}}",
+        Right.ANYBODY,
+        scopes=("write",),
+        success=(404,),
+        is_hub=True,
+        params=xet_parameters,
+        content="x",
+    ),
+    Row(
+        f"POST {xet}/shards",
+        Right.ANYBODY,
+        scopes=("write",),
+        success=(404,),
+        is_hub=True,
+        params=xet_parameters,
+        content="x",
+    ),
+]
 
 
 rows += [
@@ -124,7 +157,7 @@ rows += [
 ]
 rows += [
     Row("GET /api/agent-harnesses", Right.OPEN, is_hub=True),
-    Row("HEAD /api/telemetry/{topic}", Right.OPEN, is_hub=True),
+    Row("HEAD /api/telemetry/{topic}", Right.OPEN, is_hub=True, params={"topic": "any"}),
 ]
 for status, paths in (
     (501, (f"{model}/discussions{{rest}}", f"{model}/super-squash/{{rest}}", f"{model}/lfs-files/{{rest}}")),
