@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.domain.recipe import Method
 from app.kernel import reference
 from app.kernel.reference import merge_into
 from benchmarks.kernel.checkpoints import Llama, base_weights, branches_of, save_all
@@ -34,6 +33,7 @@ allowed_difference_peer = 0.5
 
 def ours() -> Prepared:
     # here, since mergekit's environment has not what a worker needs
+    from app.domain.recipe import Method
     from benchmarks.kernel.plans import merge_of
 
     work, made = merge_of(one_gigabyte, adapters, rank, alpha, weight, Method("ties", parameters))
