@@ -1,6 +1,5 @@
 """A plan carried out: files in the store, and a report."""
 
-import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,6 +70,4 @@ def execute(
             max_shard_bytes,
         )
     values["elapsed_seconds"] = round(time.monotonic() - started_at, 3)
-    # of the whole process since it began, in kilobytes on Linux: what an operator has to give a worker
-    values["process_peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Execution(tuple(sorted(files, key=lambda file: file.path)), MergeReport(values))
