@@ -46,7 +46,7 @@ class Expansion:
 
     terms: Sum
     normed: Mapping[int, Sum]
-    """By share: what its DoRA norms, of all shares that `terms` need."""
+    """By share: what its DoRA norms, of all shares that `terms` need; each comes after those that it needs itself."""
 
     @property
     def is_sum(self) -> bool:
@@ -190,7 +190,8 @@ def expanded(shares: tuple[Standing, ...]) -> Expansion:
     deltas: dict[int, Form] = {}
     normed: dict[int, Form] = {}
     # a foundation holds the foundations of all that is in it, so that a shorter one comes before
-    for index in sorted(range(len(shares)), key=lambda index: len(shares[index].foundation)):
+    order = sorted(range(len(shares)), key=lambda index: len(shares[index].foundation))
+    for index in order:
         share = shares[index]
         before = added(base, [(Fraction(weight), deltas[other]) for other, weight in share.foundation])
         value = {(Source.REPLACEMENT, index): Fraction(1)} if share.is_replaced else before
@@ -201,14 +202,14 @@ def expanded(shares: tuple[Standing, ...]) -> Expansion:
             value = {(Source.NORMED, index): Fraction(1)}
         deltas[index] = added(value, [(Fraction(-1), before)])
     total = added(base, [(Fraction(share.weight), deltas[index]) for index, share in enumerate(shares)])
-    needed = {}
+    needed: set[int] = set()
     waiting = [total]
     while waiting:
         for source, index in waiting.pop():
             if source is Source.NORMED and index not in needed:
-                needed[index] = sum_of(normed[index])
+                needed.add(index)
                 waiting.append(normed[index])
-    return Expansion(sum_of(total), needed)
+    return Expansion(sum_of(total), {index: sum_of(normed[index]) for index in order if index in needed})
 
 
 def added(form: Form, others: Iterable[tuple[Fraction, Form]]) -> Form:

@@ -119,15 +119,15 @@ class DependentSum:
     """Of the shares' A and B."""
     held_values: int
     """Of vectors and of trained rows, which are held as a whole."""
-    sources: int
-    """Terms of which a tile is held at once."""
+    normed: int
+    """Shares with DoRA, of which a tile each is held at once beside the base's, the sum and two on the way."""
     is_one_tile: bool
     """Its outputs are columns, and their lengths are needed: the tensor is taken at once."""
 
     @property
     def peak_bytes(self) -> int:
         tiles = self.values if self.is_one_tile else tiles_at_once * max(tile_values, self.columns)
-        return working_bytes * (2 * self.factor_values + self.held_values + (self.sources + 3) * tiles)
+        return working_bytes * (2 * self.factor_values + self.held_values + (self.normed + 4) * tiles)
 
 
 def adapter_bytes(sums: Iterable[ModuleSum], output: Output, dependents: Iterable[DependentSum] = ()) -> int:

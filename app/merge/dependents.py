@@ -155,6 +155,6 @@ def cost_of(composition: Composition) -> DependentSum:
         columns=rows_brought[0][1] if shape is None else prod(shape[1:]),
         factor_values=0 if is_bias else sum(one.rank * (one.in_features + one.out_features) for one in modules),
         held_values=row_values + sum(module.out_features for module in modules),
-        sources=len(composition.shares) + sum(is_normed),
+        normed=sum(is_normed),
         is_one_tile=any(is_normed) and modules[0].is_transposed,
     )

@@ -169,29 +169,30 @@ class Values:
         return held[torch.tensor([places[row] for row in rows], device=self.device)]
 
     def sum_of(self, expansion: Expansion, base: Tensor | None, bounds: tuple[int, int, int]) -> Tensor:
+        first, last, columns = bounds
         normed: dict[int, Tensor] = {}
 
         def total(terms: Sum) -> Tensor:
-            first, last, columns = bounds
             result = torch.zeros(last - first, columns, dtype=torch.float64, device=self.device)
             for term in terms:
-                held = None if term.source is Source.BASE else self.held[term.share]
-                if held is None and base is not None:
+                delta = self.held[term.share].delta if term.source is Source.DELTA else None
+                if delta is not None:
+                    result.addmm_(delta[1][first:last], delta[0], alpha=term.coefficient)
+                elif term.source is Source.BASE and base is not None:
                     result.add_(base.double(), alpha=term.coefficient)
-                elif term.source is Source.DELTA and held is not None and held.delta is not None:
-                    a, b = held.delta
-                    result.addmm_(b[first:last], a, alpha=term.coefficient)
                 elif term.source is Source.REPLACEMENT:
                     result.add_(self.replacement(term.share, bounds), alpha=term.coefficient)
-                elif term.source is Source.NORMED and held is not None and held.lengths is not None:
-                    if term.share not in normed:
-                        lengths = held.lengths[first:last] if self.dim == 1 else held.lengths
-                        normed[term.share] = with_lengths(total(expansion.normed[term.share]), lengths, self.dim)
+                elif term.source is Source.NORMED:
                     result.add_(normed[term.share], alpha=term.coefficient)
                 else:
                     raise ValueError(f"{self.dependent.tensor} has nothing for {term}")
             return result
 
+        for index, terms in expansion.normed.items():
+            lengths = self.held[index].lengths
+            if lengths is None:
+                raise ValueError(f"share {index} of {self.dependent.tensor} has no magnitudes")
+            normed[index] = with_lengths(total(terms), lengths[first:last] if self.dim == 1 else lengths, self.dim)
         return total(expansion.terms)
 
     def replacement(self, index: int, bounds: tuple[int, int, int]) -> Tensor:

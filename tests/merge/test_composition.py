@@ -56,6 +56,14 @@ def test_what_cancels_is_not_computed() -> None:
     assert expansion.normed == {}
 
 
+def test_a_long_line_is_written_out_each_after_what_it_needs() -> None:
+    line = tuple(standing(normed, 1.0, *((below, 1.0) for below in range(place))) for place in range(200))
+    expansion = expanded(line)
+    assert shown(expansion.terms) == {"normed199": 1.0}
+    assert list(expansion.normed) == list(range(200))
+    assert shown(expansion.normed[150]) == {"delta150": 1.0, "normed149": 1.0}
+
+
 def value_of(terms: Sum, numbers: Sequence[tuple[Fraction, Fraction, Fraction]], expansion: Expansion) -> Fraction:
     """With one number for a tensor: of each share its delta, its replacement, and the factor of its norm."""
     total = Fraction(0)
