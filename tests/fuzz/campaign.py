@@ -133,7 +133,7 @@ def campaign(
 def spare_what_is_kept(context: HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """What is deleted answers with nothing but 410, to all that comes after."""
     name = case.path_parameters.get("name")
-    if case.method == "DELETE" and name in kept:
+    if case.method == "DELETE" and "namespace" in case.path_parameters and name in kept:
         case.path_parameters["name"] = spare[kept.index(name)]
 
 
@@ -186,7 +186,7 @@ def configuration(
             {"include-path-regex": "/(blobs|lookup)/", "parameters": known},
             {
                 "include-path-regex": "/organizations/",
-                "parameters": {"path.name": {"dictionary": "awkward", "probability": 0.3}},
+                "parameters": {"path.name": {"dictionary": "awkward", "probability": 0.5}},
             },
         ],
     }
