@@ -85,7 +85,7 @@ def test_after_random_events_every_stack_has_the_lock_that_is_computed_from_scra
     followed: dict[str, list[str | None]] = {}
     for number in range(5):
         wanted = [
-            {"adapter": f"alice/{name}", "range": dice.choice(["", ">=1", "<1.2"])}
+            {"adapter": f"alice/{name}", "range": dice.choice(["", ">=1", "<1.3"])}
             for name in dice.sample(names, dice.randint(1, 3))
         ]
         if number == 0:
@@ -93,7 +93,7 @@ def test_after_random_events_every_stack_has_the_lock_that_is_computed_from_scra
         followed[put(alice, f"alice/stack{number}", *wanted, update="auto")["uuid"]] = []
 
     for step in range(24):
-        kind = dice.choice(["publish", "publish", "alias", "delete", "recall", "undo", "hide"])
+        kind = dice.choice(["publish", "publish", "publish", "alias", "delete", "recall", "undo", "hide"])
         some = dice.choice(published)
         name, _, version = some.partition("@")
         if kind == "publish":
@@ -116,7 +116,7 @@ def test_after_random_events_every_stack_has_the_lock_that_is_computed_from_scra
             if scratch is not None and (not history or history[-1] != scratch):
                 history.append(scratch)
             assert digests(registry, stack) == history, (step, kind, some)
-    assert sum(len(history) for history in followed.values()) > 6
+    assert sum(len(history) for history in followed.values()) > len(followed)
     with registry.services.database.read() as tx:
         executions = list(
             tx.execute(text("SELECT recipe_digest FROM merge_executions WHERE state <> 'cancelled'")).scalars()

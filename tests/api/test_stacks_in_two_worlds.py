@@ -125,11 +125,9 @@ def play(registry: Registry, script: Script, people: tuple[User, User, User], ho
         alice.post("/recalls", {"version": "alice/a@1.1.0", "reason": "bad", "severity": "critical"})
     ).json()
     script.note(carol.get(f"/merges/{merge['id']}"))
-    look(carol)
     look(alice)
     registry.work()
     look(carol)
-    look(alice)
     for user in (alice, carol):
         script.note(user.get(f"/recalls/{recall['id']}"))
         script.note(user.get("/repositories/dave/b/versions/1.1.0/files/adapter_config.json"))
