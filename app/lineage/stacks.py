@@ -309,6 +309,18 @@ def below(tx: Connection, repository: UUID) -> set[UUID]:
     return found
 
 
+def follow_rights(tx: Connection, user: UUID) -> None:
+    """Have the stacks resolved that a user maintains, whose rights have changed."""
+    for stack in tx.execute(select(t.Stack.repository_id).where(t.Stack.maintainer_id == user)).scalars().all():
+        follow(tx, stack)
+
+
+def follow_all(tx: Connection) -> None:
+    """Have every stack resolved: two names of a base model became one, or one became two."""
+    for stack in tx.execute(select(t.Stack.repository_id)).scalars().all():
+        follow(tx, stack)
+
+
 def follow(tx: Connection, stack: UUID) -> None:
     """Have a stack resolved once this transaction is committed."""
     queue.defer(tx, TaskName.UPDATE_STACK, stack=str(stack))

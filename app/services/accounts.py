@@ -20,7 +20,7 @@ from app.errors import (
     NotFound,
     ScopeMissing,
 )
-from app.lineage import accounts, audit, idempotency
+from app.lineage import accounts, audit, idempotency, stacks
 from app.lineage.accounts import TokenRecord
 from app.lineage.engine import Connection, Database
 
@@ -180,6 +180,7 @@ class Accounts:
                     accounts.remove_member(tx, found.id, member.id)
                 else:
                     accounts.set_member(tx, found.id, member.id, role)
+                stacks.follow_rights(tx, member.id)
             changes = {user: None if role is None else role.value for user, role in members}
             audit.record(tx, caller, "organization.changed", found.name, namespace=found.id, members=changes)
             return self._checked(tx, found)

@@ -11,7 +11,7 @@ from app.domain.event import EventType, resolution_changes
 from app.domain.names import RepositoryName
 from app.domain.repository import Repository
 from app.domain.stack import Because, Outcome, Proposal, ProposalState, Stack, Update
-from app.errors import AlreadyDecided, NotFound, RefusedPlan
+from app.errors import AlreadyDecided, Forbidden, NotFound, RefusedPlan
 from app.lineage import accounts, audit, events, repositories, stacks
 from app.lineage.engine import Connection, Database
 from app.services.hooking import Hooking
@@ -54,6 +54,10 @@ class Following:
                 stacks.note_resolution(tx, id, None if last is None else last.digest, None)
                 return
             maintainer = accounts.caller_of_user(tx, stack.maintainer)
+            if not maintainer.may_write(repository.namespace_id):
+                refusal = Forbidden("write to", repository.full_name)
+                stacks.note_resolution(tx, id, stack.resolved, described(refusal))
+                return
             try:
                 outcome = self.stacking.outcome(tx, stack, told_to=maintainer)
             except RefusedPlan as error:

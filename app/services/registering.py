@@ -13,7 +13,7 @@ from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, check_name, key_of
 from app.domain.repository import Derivatives, Namespace, Repository, Visibility
 from app.errors import Forbidden, NameExists, NameTaken, NotFound
-from app.lineage import accounts, audit, commits, events, idempotency, repositories
+from app.lineage import accounts, audit, commits, events, idempotency, repositories, stacks
 from app.lineage.codec import dump_base
 from app.lineage.engine import Connection, Database
 from app.services import finding
@@ -240,6 +240,7 @@ class Registering:
             # a chain of aliases would make equality depend on the order of look-ups
             final = repositories.base_model_aliases(tx).get(canonical.lower(), canonical)
             repositories.set_base_model_alias(tx, name, final)
+            stacks.follow_all(tx)
             audit.record(tx, caller, "base_model_alias.set", name, canonical=final)
 
     def remove_base_model_alias(self, caller: Caller, name: str) -> None:
@@ -249,4 +250,5 @@ class Registering:
         with self.database.begin() as tx:
             if not repositories.remove_base_model_alias(tx, name):
                 raise NotFound(name)
+            stacks.follow_all(tx)
             audit.record(tx, caller, "base_model_alias.removed", name)

@@ -215,3 +215,34 @@ def test_a_stack_without_an_outcome_says_why_to_its_maintainer(registry: Registr
     registry.work()
     assert done(alice.get("/stacks/alice/chat"))["problem"] is None
     assert done(alice.get("/stacks/alice/chat"))["lock"]["number"] == 2
+
+
+def test_a_stack_stands_still_when_its_maintainer_may_not_write_it_any_more(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    done(alice.post("/organizations", {"name": "lab", "members": [{"user": "bob", "role": "writer"}]}), 201)
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    put(bob, "lab/chat", "alice/x", update="auto")
+    registry.work()
+    done(alice.patch("/organizations/lab", {"members": [{"user": "bob", "role": None}]}))
+    alice.publish("alice/x", make_adapter(2), version="1.1.0")
+    registry.work()
+    found = done(bob.get("/stacks/lab/chat"))
+    assert found["problem"]["type"] == "/problems/forbidden"
+    assert found["lock"]["number"] == 1
+    put(alice, "lab/chat", "alice/x", update="auto", status=200)
+    registry.work()
+    found = done(alice.get("/stacks/lab/chat"))
+    assert (found["problem"], found["lock"]["version"]) == (None, "2.0.0")
+
+
+def test_stacks_are_resolved_anew_when_two_names_of_a_base_become_one(registry: Registry) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/x", make_adapter(1, base="org/base"), version="1.0.0")
+    alice.publish("alice/y", make_adapter(2, base="mirror/base"), version="1.0.0")
+    put(alice, "alice/chat", "alice/x", "alice/y", update="propose")
+    registry.work()
+    assert done(alice.get("/stacks/alice/chat"))["problem"]["because"]["name"] == "base-model-mismatch"
+    assert registry.admin.put("/base-models", {"name": "mirror/base", "canonical": "org/base"}).status_code == 204
+    registry.work()
+    assert done(alice.get("/stacks/alice/chat"))["problem"] is None
+    assert [it["state"] for it in proposals(alice, "alice/chat")] == ["open"]
