@@ -28,8 +28,8 @@ from app.lineage import accounts, collection
 from app.objects.local import LocalStore, Temporary
 from app.services.collecting import Collecting, Terms
 from app.services.executing import Executing
-from app.services.merging import Merging
 from app.services.form_publishing import FormFile
+from app.services.merging import Merging
 from app.services.publishing import NewVersion, ParentAsked, Publishing
 from app.services.uploading import Uploading
 from tests.api.conftest import Registry, make_adapter
