@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, Row, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.event import Event, EventType
@@ -12,6 +12,7 @@ from app.lineage import event_tables as t
 from app.lineage import queue
 from app.lineage.queue import TaskName
 
+lock_telling = text("SELECT pg_advisory_xact_lock(hashtextextended('telling', 0))")
 columns = (
     t.Event.id,
     t.Event.type,
@@ -35,8 +36,10 @@ def tell(tx: Connection) -> None:
 
 
 def untold(tx: Connection, limit: int) -> list[Event]:
-    """The oldest events that nobody was told of yet, held by this transaction: another worker takes others meanwhile."""
-    statement = select(*columns).order_by(t.Event.id).limit(limit).with_for_update(skip_locked=True)
+    """The oldest events that nobody was told of yet. Until the transaction ends nobody else tells any, so that everybody
+    hears of them in their order."""
+    tx.execute(lock_telling)
+    statement = select(*columns).order_by(t.Event.id).limit(limit)
     return [event_of(row) for row in tx.execute(statement)]
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, any_, func, literal, or_, select, text, update
+from sqlalchemy import Connection, Row, any_, exists, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.event import EventType
@@ -58,7 +58,7 @@ class Attempt:
     payload: dict[str, Any]
     attempts: int
     """So far."""
-    leased_until: datetime
+    leased_until: datetime | None
 
 
 def selection() -> Any:
@@ -165,6 +165,8 @@ def listening(tx: Connection, type: EventType, repository: UUID) -> list[Webhook
 def enqueue(tx: Connection, webhook: UUID, event: int, payload: dict[str, Any], replay: int = 0) -> UUID | None:
     """Have something delivered; None if it is on its way already."""
     d, w = e.Delivery, e.Webhook
+    # whoever ends a delivery just now sees this one, or has said already that none waits
+    tx.execute(select(w.id).where(w.id == webhook).with_for_update())
     public_id = uuid4()
     statement = (
         insert(d)
@@ -190,25 +192,23 @@ def claim(tx: Connection) -> Attempt | None:
     """The oldest waiting delivery of a webhook that is due and that nobody sends to; None: there is nothing to do now."""
     w, d = e.Webhook, e.Delivery
     now = func.clock_timestamp()
+    waits = exists().where(d.webhook_id == w.id, d.state == "waiting")
     due = (
         select(w.id)
-        .where(w.due_at <= now, w.deleted_at.is_(None), or_(w.leased_until.is_(None), w.leased_until < now))
+        .where(w.due_at <= now, w.deleted_at.is_(None), or_(w.leased_until.is_(None), w.leased_until < now), waits)
         .order_by(w.due_at)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
     id = tx.execute(due).scalar()
-    if id is None:
+    found = None if id is None else find(tx, id, None)
+    if found is None:
         return None
     lease = now + text(f"interval '{lease_seconds} seconds'")
-    leased = update(w).where(w.id == id).values(leased_until=lease).returning(w.leased_until)
+    leased = update(w).where(w.id == found.id).values(leased_until=lease).returning(w.leased_until)
     leased_until = tx.execute(leased).scalar_one()
-    oldest = select(d.id, d.public_id, d.payload, d.attempts).where(d.webhook_id == id, d.state == "waiting")
-    row = tx.execute(oldest.order_by(d.id).limit(1)).first()
-    found = find(tx, id, None)
-    if row is None or found is None or leased_until is None:
-        tx.execute(update(w).where(w.id == id).values(leased_until=None, due_at=None))
-        return None
+    oldest = select(d.id, d.public_id, d.payload, d.attempts).where(d.webhook_id == found.id, d.state == "waiting")
+    row = tx.execute(oldest.order_by(d.id).limit(1)).one()
     return Attempt(found, row.id, row.public_id, row.payload, row.attempts, leased_until)
 
 
@@ -244,7 +244,7 @@ settle_webhook = text(
 
 def settle(tx: Connection, attempt: Attempt, status: int | None, error: str | None) -> None:
     """What came of an attempt; without an error it was delivered. A failed one is tried again before any later one."""
-    # an event that is recorded meanwhile finds the webhook either still due or due no more, and never in between
+    # under the lock under which deliveries are added
     tx.execute(select(e.Webhook.id).where(e.Webhook.id == attempt.webhook.id).with_for_update())
     values = {"webhook": attempt.webhook.id, "leased_until": attempt.leased_until}
     outcome = {"delivery": attempt.number, "status": status, "error": error, "patience": give_up_after}
