@@ -791,6 +791,13 @@ class TooManyRequests(OverLimit):
         )
 
 
+class TooManyWebhooks(OverLimit):
+    """A namespace has as many webhooks as it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a namespace has at most {limit} webhooks; delete one that nobody needs", limit=limit)
+
+
 class RangeNotSatisfiable(OverLimit):
     """The byte range lies outside the file."""
 

@@ -101,6 +101,7 @@ statuses: dict[type[RegistryError], tuple[int, str]] = {
     e.UploadTooSlow: (408, "The upload is too slow"),
     e.StoreFull: (507, "The object store is full"),
     e.QuotaExceeded: (507, "The namespace is full"),
+    e.TooManyWebhooks: (507, "Too many webhooks"),
     e.TooManyRequests: (429, "Too many requests"),
     e.RangeNotSatisfiable: (416, "The range lies outside the file"),
     e.NotReady: (503, "A part does not answer"),

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from app.domain.caller import Caller, MemberRole
 from app.domain.event import Event, EventType
 from app.domain.names import RepositoryName
-from app.errors import AddressRefused, Forbidden, MalformedRequest, NotFound, PlanTooLarge
+from app.errors import AddressRefused, Forbidden, MalformedRequest, NotFound, TooManyWebhooks
 from app.lineage import accounts, audit, idempotency, repositories, versions, webhooks
 from app.lineage.engine import Connection, Database
 from app.lineage.webhooks import Attempt, Delivery, Webhook
@@ -44,7 +44,7 @@ class Hooking:
     def create(self, caller: Caller, asked: WebhookAsked) -> Webhook:
         """For owners of a namespace. Its secret is known from this answer alone.
 
-        Raises: AddressRefused, NotFound, Deleted, Forbidden, InvalidName, MalformedRequest, PlanTooLarge.
+        Raises: AddressRefused, NotFound, Deleted, Forbidden, InvalidName, MalformedRequest, TooManyWebhooks.
         """
         self.sender.check(asked.url)
         id = uuid4()
@@ -63,7 +63,7 @@ class Hooking:
             if not caller.may_own(namespace):
                 raise Forbidden("have webhooks of", name)
             if webhooks.count(tx, namespace) >= most_webhooks:
-                raise PlanTooLarge("webhooks of a namespace", most_webhooks, most_webhooks + 1)
+                raise TooManyWebhooks(most_webhooks)
             webhooks.insert_webhook(tx, id, namespace, repository, caller.user, asked.url, asked.secret, asked.events)
             idempotency.note(tx, caller, str(id))
             audit.record(tx, caller, "webhook.created", str(id), namespace=namespace, url=asked.url)

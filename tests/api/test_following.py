@@ -56,6 +56,7 @@ def digests(registry: Registry, stack: str) -> list[str]:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_random_events_every_stack_has_the_lock_that_is_computed_from_scratch(
     registry: Registry, seed: int

@@ -157,6 +157,7 @@ def bodies(found: Receiver, script: Script) -> list[str]:
     return [script.masked(body.decode()) for body in found.bodies]
 
 
+@pytest.mark.slow
 def test_an_outsider_and_the_recaller_are_told_the_same_in_both_worlds(worlds: list[Registry]) -> None:
     told: list[list[str]] = []
     sent: list[list[str]] = []
