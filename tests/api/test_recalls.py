@@ -53,6 +53,10 @@ def test_a_recall_reaches_foundations_continuations_and_contents_and_is_undone_e
     problem = refused(bob.get("/repositories/bob/chat/versions/1.0.0/files/adapter_config.json"), 451, "recalled")
     assert problem["chains"] == [["bob/chat@1.0.0", "bob/dialogue@1.1.0", "bob/dialogue@1.0.0", "alice/instruct@1.0.0"]]
     assert [(entry["id"], entry["reason"]) for entry in problem["recalls"]] == [(made["id"], "poisoned")]
+    by_the_hub = (
+        f"/bob/chat/resolve/{done(bob.get('/repositories/bob/chat/versions/1.0.0'))['commit']}/adapter_config.json"
+    )
+    assert registry.anonymous.request("GET", by_the_hub).status_code == 451
     for path in ("versions/1.0.0/archive.tar", "versions/main/files/adapter_model.safetensors"):
         refused(bob.get(f"/repositories/bob/chat/{path}"), 451, "recalled")
     refused(bob.get(f"/merges/{merged['id']}/files/adapter_config.json"), 451, "recalled")
