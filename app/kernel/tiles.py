@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TypeVar
 
 import torch
@@ -14,8 +13,10 @@ from app.kernel.rounding import round_once
 from app.kernel.selection import Search, samples
 from app.kernel.threads import in_order
 
-tile_values = 1 << 18
-"""Of one tile: those of a few deltas fit a processor's caches, and a call takes longer than making it."""
+tile_values = 1 << 19
+"""Of one delta's tile, at most: a call takes longer than making it."""
+values_at_once = 1 << 20
+"""Of one tile of all deltas: a processor's caches hold them."""
 crossing = 8
 """Rows, and columns, of which every pair is looked at in a sample: more are faster to take, fewer are more independent."""
 
@@ -26,21 +27,21 @@ class Buffers(threading.local):
     """Each thread's working memory by name, used again for every tile: fresh memory costs ten times its copy."""
 
     def __init__(self) -> None:
-        self.held: dict[str, Tensor] = {}
+        self.held: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Contiguous, with whatever it held; it is the thread's until the name is taken again."""
-        held = self.held.get(name)
-        if held is None or held.numel() < prod(shape):
-            self.held[name] = held = torch.empty(prod(shape), dtype=dtype, device=device)
-        return held[: prod(shape)].view(shape)
+        """Contiguous, with whatever it held; it is the thread's until the name is taken again with this shape."""
+        held = self.held.get((name, shape))
+        if held is None:
+            self.held[name, shape] = held = torch.empty(shape, dtype=dtype, device=device)
+        return held
 
 
 class Tiles:
     """The branches' deltas without their weights, in rows of the module's weight.
 
-    The table of tiles goes by the shape alone, and each is computed by one thread: a value has the same bits in every
-    sweep, whatever the number of threads, so that it is always on one side of a threshold.
+    The table of tiles goes by the shape and the number of deltas alone, and each is computed by one thread: a value has the
+    same bits in every sweep, whatever the number of threads, so that it is always on one side of a threshold.
 
     Args:
         dtype: that deltas are computed in. float32 is enough for a result of 16 bits and is twice as fast; where it may
@@ -57,7 +58,7 @@ class Tiles:
         self.b = [factor.to(self.dtype) for factor in b]
         self.device = self.a[0].device
         rows, columns = self.shape
-        self.rows_at_once = max(1, tile_values // columns)
+        self.rows_at_once = max(1, min(tile_values, values_at_once // len(branches)) // columns)
         self.bounds = [(first, min(first + self.rows_at_once, rows)) for first in range(0, rows, self.rows_at_once)]
         self.buffers = Buffers()
 
