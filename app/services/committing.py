@@ -26,7 +26,7 @@ from app.errors import (
     UnsupportedFeature,
 )
 from app.formats.inspection import Inspection
-from app.lineage import audit, blobs, commits, repositories, versions
+from app.lineage import audit, blobs, commits, recalls, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import finding, revisions
@@ -156,6 +156,7 @@ class Committing:
         new: NewCommit,
         added: Mapping[Digest, Added],
     ) -> Committed:
+        recalls.hold_lineage(tx)
         repository = finding.locked(tx, finding.writable(tx, name, caller), caller)
         if repository.kind is Kind.STACK:
             raise UnsupportedFeature("committing to a stack, whose files its merges make")
@@ -180,9 +181,8 @@ class Committing:
         return self._publish(tx, caller, repository, head, after, content, new.message)
 
     def _head(self, tx: Connection, repository: Repository, branch: str, caller: Caller) -> Commit:
-        """Where a branch is. Raises: RevisionNotFound, also where the caller may not read what stands there."""
-        id = commits.head(tx, repository.id, branch.removeprefix("refs/heads/"))
-        head = None if id is None else commits.newest_readable(tx, repository.id, id, caller)
+        """Where a branch is to the caller. Raises: RevisionNotFound."""
+        head = commits.at_ref(tx, repository.id, branch.removeprefix("refs/heads/"), caller)
         if head is None:
             raise RevisionNotFound(repository.full_name, branch)
         return head
@@ -263,12 +263,13 @@ class Committing:
     ) -> Committed:
         """A commit that is no version."""
         card = card_of(sources)
+        ref = branch.removeprefix("refs/heads/")
         id = commits.commit(
             tx,
             commits.NewCommit(
                 repository=repository.id,
                 tree=commits.put_tree(tx, files),
-                parents=(head.id,),
+                parents=(commits.head(tx, repository.id, ref) or head.id,),
                 author=caller.user,
                 author_name=caller.name or "",
                 message=message,
@@ -277,7 +278,7 @@ class Committing:
                 origin=commits.version_before(tx, head.id),
             ),
         )
-        commits.move_ref(tx, repository.id, id, branch.removeprefix("refs/heads/"))
+        commits.move_ref(tx, repository.id, id, ref)
         self.holding.claim_room(tx, repository.namespace_id)
         repositories.change(tx, repository.id, {})
         audit.record(

@@ -12,7 +12,7 @@ from app.domain.names import RepositoryName
 from app.domain.repository import Repository
 from app.domain.stack import Because, Outcome, Proposal, ProposalState, Stack, Update
 from app.errors import AlreadyDecided, Forbidden, NotFound, RefusedPlan
-from app.lineage import accounts, audit, events, repositories, stacks
+from app.lineage import accounts, audit, events, recalls, repositories, stacks
 from app.lineage.engine import Connection, Database
 from app.services.hooking import Hooking
 from app.services.results import described
@@ -43,6 +43,7 @@ class Following:
     def update(self, id: UUID) -> None:
         """Resolve a stack anew; another outcome than the last time becomes a lock or a proposal, as the stack says."""
         with self.database.begin() as tx:
+            recalls.hold_lineage(tx)
             repository = repositories.lock(tx, id)
             stack = stacks.find(tx, id)
             if stack is None or repository.deleted_at is not None:

@@ -25,7 +25,7 @@ from app.errors import (
     RegistryError,
     Unresolvable,
 )
-from app.lineage import accounts, audit, events, graph, repositories, stacks, versions
+from app.lineage import accounts, audit, events, graph, recalls, repositories, stacks, versions
 from app.lineage.engine import Connection, Database
 from app.merge.methods import methods
 from app.merge.resolving import OpenLayer, newest
@@ -179,6 +179,7 @@ class Stacking:
 
     def changeable(self, tx: Connection, caller: Caller, name: RepositoryName) -> tuple[Repository, Stack]:
         """A stack that the caller may write to, locked. Raises: NotFound, Deleted, Forbidden, NotStack."""
+        recalls.hold_lineage(tx)
         finding.locked(tx, finding.writable(tx, name, caller), caller)
         return self.found(tx, caller, name)
 
