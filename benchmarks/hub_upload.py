@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.servers import MIB, Measured, Wrong, measured_registry
-from benchmarks.transfers import memory_watched, rate, timed, write_file
+from benchmarks.transfers import memory_watched, rate, timed
 from glulam import Registry
 from tests.api.conftest import make_adapter
 
@@ -33,6 +33,17 @@ def hf_upload(environment: Mapping[str, str], repository: str, folder: Path) -> 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def write_noise(path: Path, size: int) -> str:
+    """Bytes of which no two chunks are equal. Returns: their sha256."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for _ in range(size // MIB):
+            chunk = os.urandom(MIB)
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
 
 
 def check(registry: Measured, repository: str, digest: str) -> None:
@@ -69,7 +80,7 @@ def main() -> None:
         folder.mkdir()
         for path, data in make_adapter(1).files.items():
             (folder / path).write_bytes(data)
-        digest = write_file(folder / attachment, size)
+        digest = write_noise(folder / attachment, size)
         kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
         own = {"HF_ENDPOINT": registry.url, "HF_TOKEN": registry.token, "HF_HOME": f"{name}/home"}
         environment = kept | own | {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import CTE, ColumnElement, Connection, delete, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -192,19 +192,17 @@ def with_prefix(tx: Connection, repository: UUID, prefix: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def newest_readable(tx: Connection, repository: UUID, id: str, caller: Caller) -> Commit | None:
-    """This commit, or where it is a deleted version the last one before it that is none."""
-    at: str | None = id
-    while at is not None:
-        found = get(tx, repository, at, caller)
-        if found is not None:
-            return found
-        v = t.Version
-        row = tx.execute(
-            select(t.Commit.parents).join(v, v.commit_id == t.Commit.id).where(t.Commit.id == at, v.state == "deleted")
-        ).first()
-        at = row.parents[0] if row is not None and row.parents else None
-    return None
+def at_ref(tx: Connection, repository: UUID, ref: str, caller: Caller) -> Commit | None:
+    """Where a ref is to the caller; None: it is not there for them.
+
+    Of `main` the newest commit that they may read: what they may not read, or what was deleted, is as if it had never been
+    committed. Any other branch is there for whoever may read its head.
+    """
+    id = head(tx, repository, ref)
+    if id is None or ref != main:
+        return None if id is None else get(tx, repository, id, caller)
+    found, _ = history(tx, repository, id, caller, 1)
+    return found[0] if found else None
 
 
 def refs(tx: Connection, repository: UUID) -> list[Ref]:
@@ -229,23 +227,17 @@ def files_of(tx: Connection, tree: str) -> tuple[File, ...]:
 
 
 def history(tx: Connection, repository: UUID, id: str, caller: Caller, limit: int) -> tuple[list[Commit], str | None]:
-    """A commit and those before it, newest first, as far as the caller may read them; and where the next page begins."""
-    walk = text(
-        """
-        WITH RECURSIVE line AS (
-            SELECT id, parents, 1 AS position FROM commits WHERE id = :id AND repository_id = :repository
-            UNION ALL
-            SELECT commits.id, commits.parents, line.position + 1
-            FROM line JOIN commits ON commits.id = line.parents[1]
-            WHERE line.position <= :limit
-        )
-        SELECT id FROM line ORDER BY position
-        """
+    """A commit and those before it that the caller may read, newest first; and where the next page begins."""
+    c = t.Commit
+    first = select(c.id, c.parents, literal(0).label("position")).where(c.id == id, c.repository_id == repository)
+    line = first.cte(recursive=True)
+    before = aliased(c)
+    line = line.union_all(
+        select(before.id, before.parents, line.c.position + 1).join(line, before.id == line.c.parents[1])
     )
-    ids = list(tx.execute(walk, {"id": id, "repository": repository, "limit": limit}).scalars())
-    rows = {row.id: row for row in tx.execute(selection(caller).where(t.Commit.id.in_(ids[:limit])))}
-    shown = [commit_of(rows[id]) for id in ids[:limit] if id in rows]
-    return shown, ids[limit] if len(ids) > limit else None
+    statement = selection(caller).join(line, line.c.id == c.id).order_by(line.c.position).limit(limit + 1)
+    shown = [commit_of(row) for row in tx.execute(statement)]
+    return shown[:limit], shown[limit].id if len(shown) > limit else None
 
 
 def version_before(tx: Connection, commit_id: str) -> UUID | None:
@@ -256,8 +248,33 @@ def version_before(tx: Connection, commit_id: str) -> UUID | None:
 
 
 def heads(tx: Connection, repositories: Sequence[UUID], caller: Caller) -> dict[UUID, Commit]:
-    """The readable head of `main` of each repository."""
+    """By repository, the newest commit on `main` that the caller may read."""
+    line = readable_heads(caller, t.Ref.repository_id.in_(repositories))
+    statement = selection(caller).join(line, line.c.id == t.Commit.id).where(line.c.is_readable)
+    return {row.repository_id: commit_of(row) for row in tx.execute(statement)}
+
+
+def readable_heads(caller: Caller, condition: ColumnElement[bool] | None = None) -> CTE:
+    """The heads of `main` where the condition holds, and below each that the caller may not read, the commits down to the
+    first that they may: columns id, repository_id, tags, parents, is_readable."""
     f = t.Ref
-    statement = selection(caller).join(f, f.commit_id == t.Commit.id)
-    rows = tx.execute(statement.where(f.name == main, f.repository_id.in_(repositories)))
-    return {row.repository_id: commit_of(row) for row in rows}
+    start = walked(caller, f).where(f.name == main, *([] if condition is None else [condition]))
+    line = start.cte(recursive=True)
+    whole: CTE = line.union_all(walked(caller, line).where(~line.c.is_readable))
+    return whole
+
+
+def walked(caller: Caller, above: Any) -> Any:
+    """The commits that refs lead to, or that come before others, and whether the caller may read them."""
+    c, r = aliased(t.Commit), aliased(t.Repository)
+    v, origin = aliased(t.Version), aliased(t.Version)
+    is_step = c.id == (above.commit_id if above is t.Ref else above.c.parents[1])
+    readable = can_read_commit(caller, v, origin, r).label("is_readable")
+    return (
+        select(c.id, c.repository_id, c.tags, c.parents, readable)
+        .select_from(above)
+        .join(c, is_step)
+        .join(r, r.id == c.repository_id)
+        .outerjoin(v, v.commit_id == c.id)
+        .outerjoin(origin, origin.id == c.origin_id)
+    )

@@ -16,8 +16,9 @@ from app.domain.names import RepositoryName, key_of
 from app.domain.recall import OnRecall
 from app.domain.repository import Derivatives, Repository, Visibility
 from app.lineage import tables as t
-from app.lineage.access import can_read_commit, can_read_repository, can_read_version
+from app.lineage.access import can_read_repository, can_read_version
 from app.lineage.codec import load_base
+from app.lineage.commits import readable_heads
 
 Creator = aliased(t.Namespace)
 
@@ -237,17 +238,9 @@ def search(
 
 
 def with_card_tag(tag: str, caller: Caller) -> Select[Any]:
-    """Repositories at the head of whose `main` a commit stands that is found by this tag."""
-    c, f, r = t.Commit, t.Ref, aliased(t.Repository)
-    v, origin = aliased(t.Version), aliased(t.Version)
-    return (
-        select(c.repository_id)
-        .join(f, f.commit_id == c.id)
-        .join(r, r.id == c.repository_id)
-        .outerjoin(v, v.commit_id == c.id)
-        .outerjoin(origin, origin.id == c.origin_id)
-        .where(f.name == "main", literal(tag) == any_(c.tags), can_read_commit(caller, v, origin, r))
-    )
+    """Repositories whose newest commit on `main`, of those that the caller may read, is found by this tag."""
+    line = readable_heads(caller)
+    return select(line.c.repository_id).where(line.c.is_readable, literal(tag) == any_(line.c.tags))
 
 
 def base_model_aliases(tx: Connection) -> dict[str, str]:

@@ -84,7 +84,7 @@ class Browsing:
             heads = [
                 Ref(ref.name, head.id)
                 for ref in commits.refs(tx, repository.id)
-                if (head := commits.newest_readable(tx, repository.id, ref.commit, caller)) is not None
+                if (head := commits.at_ref(tx, repository.id, ref.name, caller)) is not None
             ]
             numbered = versions.list_versions(tx, repository.id, caller, None, most_tags)
             tags = [Ref(str(version.number), version.commit) for version in numbered]
@@ -136,7 +136,7 @@ class Browsing:
         """Raises: NotFound, Deleted, Forbidden, RevisionNotFound of a branch that is not there."""
         with self.database.read() as tx:
             repository = finding.writable(tx, name, caller)
-            if revision is not None and commits.head(tx, repository.id, revision) is None:
+            if revision is not None and commits.at_ref(tx, repository.id, revision, caller) is None:
                 raise RevisionNotFound(repository.full_name, revision)
             return repository
 

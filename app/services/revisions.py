@@ -31,9 +31,9 @@ def find(tx: Connection, repository: Repository, revision: str, caller: Caller) 
     """None if there is none that the caller may read."""
     if commit_id.fullmatch(revision):
         return commits.get(tx, repository.id, revision, caller)
-    head = commits.head(tx, repository.id, revision)
-    if head is not None:
-        return commits.newest_readable(tx, repository.id, head, caller)
+    at_branch = commits.at_ref(tx, repository.id, revision, caller)
+    if at_branch is not None:
+        return at_branch
     try:
         version = versions.find(tx, repository.id, Selector.parse(revision), caller)
     except InvalidReference:

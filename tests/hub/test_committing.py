@@ -161,13 +161,16 @@ def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry:
     newest = done(alice.get("/repositories/alice/merged/versions/latest"))
     assert newest["version"] == "1.0.1"
     assert {edge["reference"] for edge in newest["merged_from"]} == {"alice/open@1.0.0", "alice/secret@1.0.0"}
-    for revision in ("main", "draft", draft, newest["commit"], "1.0.0", "1.0.1", "latest"):
+    for revision in ("draft", draft, newest["commit"], "1.0.0", "1.0.1", "latest"):
         path = f"/alice/merged/resolve/{revision}/adapter_model.safetensors"
         assert get(alice, path).status_code == 200, revision
         answer = get(bob, path)
         assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RevisionNotFound"), revision
+    # to him nothing was committed since the beginning
     shown = get(bob, "/api/models/alice/merged/refs").json()
-    assert [shown["tags"], shown["branches"]] == [[], []]
+    assert (shown["tags"], [branch["name"] for branch in shown["branches"]]) == ([], ["main"])
+    assert get(bob, "/api/models/alice/merged").json()["siblings"] == []
+    assert [entry["title"] for entry in get(bob, "/api/models/alice/merged/commits/main").json()] == ["initial commit"]
     digest = next(file["digest"] for file in newest["files"] if file["path"] == "adapter_model.safetensors")
     name = create(bob, "stolen")
     answer = talking.post(bob, name, talking.header() + talking.lfs_line("adapter_model.safetensors", digest))

@@ -11,6 +11,7 @@ import re
 import tarfile
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 from httpx2 import Response
 
@@ -23,7 +24,7 @@ measured = re.compile(r'"elapsed_seconds":[0-9.e-]+')
 """How long a merge took."""
 tokens = re.compile(r"glu_[A-Za-z0-9_-]{20,}")
 hexadecimal = re.compile(r"(?<![0-9a-f])[0-9a-f]{12,64}(?![0-9a-f])")
-cursors = re.compile(r'(?<="next_cursor":")[^"]+')
+cursors = re.compile(r'(?<="next_cursor":")[^"]+|(?<=[?&]cursor=)(?![0-9a-f]{40}(?![0-9a-f]))[\w%-]+')
 
 Shown = dict[str, Any]
 
@@ -57,7 +58,7 @@ def masked_answers(
 
     def cursor(match: re.Match[str]) -> str:
         try:
-            return base64.urlsafe_b64decode(match.group()).decode().replace('"', "'")
+            return base64.urlsafe_b64decode(unquote(match.group())).decode().replace('"', "'")
         except (binascii.Error, UnicodeDecodeError):
             return match.group()
 

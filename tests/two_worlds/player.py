@@ -43,11 +43,11 @@ class Player:
     def secret(self, word: str) -> str:
         return self.world.secrets.words[word]
 
-    def ask(self, method: str, path: str, *, as_me: bool = False, **sent: Any) -> Response:
+    def ask(self, method: str, path: str, *, as_me: bool = False, hub: bool = False, **sent: Any) -> Response:
         """One request; mostly as oneself, sometimes without a token or with one that only reads."""
         users = [self.me] if as_me else [*[self.me] * 8, self.reader, self.world.registry.anonymous]
         user = self.random.choice(users)
-        if not path.startswith(("/api", "/healthz", "/readyz", "/metrics", "/problems", "/docs")):
+        if not hub and not path.startswith(("/api", "/healthz", "/readyz", "/metrics", "/problems", "/docs")):
             path = f"/api/v1{path}"
         response = user.request(method, path, **sent)
         who = "anonymous" if user.token is None else ("reader" if user is self.reader else "me")
@@ -59,7 +59,7 @@ class Player:
     def remember(self, response: Response) -> None:
         if "etag" in response.headers:
             self.etags.append(response.headers["etag"])
-        if response.headers.get("content-type") != "application/json":
+        if response.headers.get("content-type") != "application/json" or not response.content:
             return
         body = response.json()
         if isinstance(body, dict):

@@ -46,8 +46,9 @@ class World:
     def private_digests(self) -> list[str]:
         """Digests of versions and ids of commits, which hold their repository's uuid and are different in every world."""
         with self.registry.services.database.begin() as tx:
-            rows = tx.execute(text("SELECT digest, commit_id FROM versions")).all()
-        known = [entry for row in rows for entry in (row.digest.removeprefix("sha256:"), row.commit_id)]
+            digests = tx.execute(text("SELECT digest FROM versions")).scalars().all()
+            commits = tx.execute(text("SELECT id FROM commits")).scalars().all()
+        known = [*(digest.removeprefix("sha256:") for digest in digests), *commits]
         # those of the secrets are the same text in both worlds, and told apart by it
         return [entry for entry in known if entry not in str(self.secrets.words)]
 
