@@ -1,5 +1,7 @@
 """Recalls over REST: what they reach, what they stop, what they move; and that they are undone exactly."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sqlalchemy import text
@@ -254,3 +256,48 @@ def test_the_impact_of_a_version_is_what_the_caller_may_read(registry: Registry)
     for of in ("stacks", "locks", "aliases", "merges"):
         assert impact(bob, of, "&limit=1")["items"]
     refused(alice.get("/repositories/alice/a/versions/9.9.9/impact"), 404, "not-found")
+
+
+def test_what_is_published_and_merged_while_a_recall_comes_is_recalled_all_the_same(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    alice.publish("alice/a", make_adapter(1), version="1.0.0")
+    adapters = [make_adapter(10 + number).files for number in range(3)]
+    digests = [{path: bob.upload(data) for path, data in files.items()} for files in adapters]
+    for number in range(3):
+        bob.repository(f"child{number}")
+    over = threading.Event()
+
+    def publish(number: int) -> int:
+        made = 0
+        on = "alice/a@1.0.0"
+        while not over.is_set():
+            answer = bob.post(
+                f"/repositories/bob/child{number}/versions", {"files": digests[number], "builds_on": [on]}
+            )
+            assert answer.status_code == 201, answer.text
+            made += 1
+        return made
+
+    def merge() -> int:
+        asked = 0
+        while not over.is_set():
+            weight = 1.0 + asked
+            recipe = {"layers": [{"adapter": "alice/a@1.0.0", "weight": weight}]}
+            answer = bob.post("/merges", recipe)
+            assert answer.status_code in (202, 409), answer.text
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(publish, number) for number in range(3)] + [pool.submit(merge)]
+        for _ in range(4):
+            made = recall(alice, "alice/a@1.0.0")
+            assert set(states(registry).values()) == {"recalled"}
+            queued = "SELECT count(*) FROM merge_executions WHERE state = 'queued'"
+            with registry.services.database.read() as tx:
+                assert tx.execute(text(queued)).scalar() == 0
+            done(alice.delete(f"/recalls/{made['id']}"), 204)
+        recall(alice, "alice/a@1.0.0")
+        over.set()
+        assert all(work.result() > 0 for work in running)
+    assert set(states(registry).values()) == {"recalled"}
