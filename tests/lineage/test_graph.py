@@ -30,6 +30,8 @@ def plant(tx: Connection, edges: Mapping[UUID, Sequence[UUID]]) -> None:
         "tree": "tree",
         "author_id": owner,
         "message": "",
+        "card": {},
+        "tags": [],
     }
     tx.execute(insert(t.Commit).values(**commit, **now))
     fixed = {"repository_id": repository, "minor": 0, "patch": 0, "content_digest": "", "commit_id": "commit"} | now
