@@ -39,7 +39,7 @@ demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge
 	@$(bin)/python -m examples.demo
 
 bench: $(bin)/.installed-tests $(VENV)/mergekit/.installed  ## time, memory and the ratio to the peers
-	@status=0; for benchmark in model_memory planning kernel http slow_clients transfers; do \
+	@status=0; for benchmark in model_memory planning kernel http slow_clients transfers hub_upload; do \
 		echo "== $$benchmark"; $(bin)/python -m benchmarks.$$benchmark || status=1; done; exit $$status
 
 soak: $(bin)/.installed-tests  ## ten minutes of push, merge, delete and collect
