@@ -72,7 +72,7 @@ class Hub:
             cwd=cwd or self.folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1500,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]

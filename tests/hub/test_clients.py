@@ -25,6 +25,7 @@ def write_adapter(folder: Path, seed: int = 1) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("client", "xet"), chosen)
 def test_every_client_does_everything(hub: Hub, tmp_path: Path, client: str, xet: bool) -> None:
     python = environments / f"hub-{client}" / "bin" / "python"

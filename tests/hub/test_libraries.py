@@ -53,6 +53,7 @@ print(json.dumps({
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_peft_transformers_and_diffusers_push_and_pull(hub: Hub) -> None:
     alice = hub.user("alice")
     unet = {
@@ -71,6 +72,7 @@ def test_peft_transformers_and_diffusers_push_and_pull(hub: Hub) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_hf_command_uploads_and_downloads(hub: Hub, tmp_path: Path) -> None:
     alice = hub.user("alice")
     folder = write_adapter(tmp_path / "adapter")

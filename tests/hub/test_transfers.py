@@ -14,7 +14,7 @@ from tests.hub.talking import create, get, pushed
 from tests.hub.test_clients import write_adapter
 from tests.s3server.server import S3Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 there_and_back = """
 import hashlib, json, os, sys
