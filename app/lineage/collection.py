@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, func, select, text, update
 
 from app.lineage import leases
+from app.lineage import merge_tables as mt
 from app.lineage import tables as t
 
 needed_digests = text(
@@ -186,7 +187,7 @@ is_free = text(
 
 def cached_results(tx: Connection) -> Sequence[KeptResult]:
     """Results that no version holds and none is to hold, the last used first."""
-    x, f, b = t.MergeExecution, t.ExecutionFile, t.Blob
+    x, f, b = mt.MergeExecution, mt.ExecutionFile, t.Blob
     statement = (
         select(x.id, x.last_used_at, f.digest, b.size_bytes)
         .join(f, f.execution_id == x.id)
@@ -203,7 +204,7 @@ def cached_results(tx: Connection) -> Sequence[KeptResult]:
 
 def evict(tx: Connection, result: KeptResult) -> bool:
     """Give a result up; False if it was used, or came to be held, since it was seen."""
-    x, f = t.MergeExecution, t.ExecutionFile
+    x, f = mt.MergeExecution, mt.ExecutionFile
     locked = select(x.id).where(x.id == result.execution, x.evicted_at.is_(None)).with_for_update()
     if tx.execute(locked).first() is None:
         return False

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, tuple_
 
 from app.domain.caller import Caller
 from app.domain.number import VersionNumber
+from app.lineage import merge_tables as mt
 from app.lineage import stack_tables as s
 from app.lineage import tables as t
 from app.lineage.access import can_read_repository, can_read_version
@@ -102,7 +103,7 @@ def stacks(
 
 def merges_statement(ids: Collection[UUID], caller: Caller) -> Any:
     """The caller's own merges into whose results any of the versions went."""
-    i, q = t.RequestInput, t.MergeRequest
+    i, q = mt.RequestInput, mt.MergeRequest
     return (
         select(q.id, q.created_at)
         .join(i, i.request_id == q.id)
@@ -115,7 +116,7 @@ def merges(
     tx: Connection, ids: Collection[UUID], caller: Caller, after: Key | None, limit: int
 ) -> list[dict[str, Any]]:
     """Newest first."""
-    q = t.MergeRequest
+    q = mt.MergeRequest
     statement = merges_statement(ids, caller).order_by(q.created_at.desc(), q.id.desc()).limit(limit)
     if after is not None:
         statement = statement.where(tuple_(q.created_at, q.id) < after)

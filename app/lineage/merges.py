@@ -14,6 +14,7 @@ from app.domain.merge import Claim, Merge, MergeState, Progress, Publication, Re
 from app.domain.plan import Plan
 from app.domain.recipe import Recipe
 from app.domain.version import File
+from app.lineage import merge_tables as mt
 from app.lineage import tables as t
 from app.lineage.access import can_hold_version, can_read_version
 from app.lineage.codec import dump_facts, dump_plan, dump_recipe, load_facts, load_plan, load_recipe
@@ -25,7 +26,7 @@ def find_or_insert_execution(
     tx: Connection, id: UUID, recipe_digest: Digest, plan: Plan
 ) -> tuple[UUID, MergeState, bool]:
     """The living execution of a recipe, locked until the transaction ends: (id, state, whether it is new)."""
-    x = t.MergeExecution
+    x = mt.MergeExecution
     while True:
         statement = (
             insert(x)
@@ -67,7 +68,7 @@ def insert_request(
     target_version: str | None,
 ) -> None:
     tx.execute(
-        insert(t.MergeRequest).values(
+        insert(mt.MergeRequest).values(
             id=id,
             execution_id=execution,
             user_id=user,
@@ -78,12 +79,12 @@ def insert_request(
             target_version=target_version,
         )
     )
-    tx.execute(insert(t.RequestInput), [{"request_id": id, "version_id": version} for version in set(inputs)])
+    tx.execute(insert(mt.RequestInput), [{"request_id": id, "version_id": version} for version in set(inputs)])
 
 
 def is_known_to(tx: Connection, execution: UUID, caller: Caller) -> bool:
     """Whether the caller asked for this execution before, or may read a publication of it."""
-    q, v, r = t.MergeRequest, t.Version, t.Repository
+    q, v, r = mt.MergeRequest, t.Version, t.Repository
     asked = exists().where(q.execution_id == execution, q.user_id == caller.user_id)
     published = (
         select(q.id)
@@ -96,7 +97,7 @@ def is_known_to(tx: Connection, execution: UUID, caller: Caller) -> bool:
 
 
 def selection() -> Any:
-    q, x = t.MergeRequest, t.MergeExecution
+    q, x = mt.MergeRequest, mt.MergeExecution
     return select(
         q.id,
         q.execution_id,
@@ -161,7 +162,7 @@ def merge_of(row: Row[Any], files: tuple[File, ...]) -> Merge:
 
 def find(tx: Connection, id: UUID, caller: Caller) -> Merge | None:
     """A caller's own merge; an administrator may read every one."""
-    q = t.MergeRequest
+    q = mt.MergeRequest
     statement = selection().where(q.id == id)
     if not caller.is_admin:
         statement = statement.where(q.user_id == caller.user_id)
@@ -171,7 +172,7 @@ def find(tx: Connection, id: UUID, caller: Caller) -> Merge | None:
 
 def state_of(tx: Connection, id: UUID, caller: Caller) -> tuple[MergeState, Progress] | None:
     """How far a caller's own merge is: one light statement, for those who watch."""
-    q, x = t.MergeRequest, t.MergeExecution
+    q, x = mt.MergeRequest, mt.MergeExecution
     statement = (
         select(shown_state().label("state"), x.progress_done, x.progress_total, x.progress_unit)
         .select_from(q)
@@ -188,7 +189,7 @@ def state_of(tx: Connection, id: UUID, caller: Caller) -> tuple[MergeState, Prog
 
 def shown_state() -> Any:
     """A request's state: its own end, else its execution's."""
-    q, x = t.MergeRequest, t.MergeExecution
+    q, x = mt.MergeRequest, mt.MergeExecution
     return case((q.cancelled_at.is_not(None), "cancelled"), (q.publish_error.is_not(None), "failed"), else_=x.state)
 
 
@@ -196,7 +197,7 @@ def list_merges(
     tx: Connection, caller: Caller, state: str | None, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Merge]:
     """The caller's own, newest first."""
-    q = t.MergeRequest
+    q = mt.MergeRequest
     statement = selection().where(q.user_id == caller.user_id)
     if state is not None:
         statement = statement.where(shown_state() == state)
@@ -213,7 +214,7 @@ def files_of(tx: Connection, execution: UUID) -> tuple[File, ...]:
 
 
 def files_by_execution(tx: Connection, executions: Iterable[UUID]) -> dict[UUID, tuple[File, ...]]:
-    f, b = t.ExecutionFile, t.Blob
+    f, b = mt.ExecutionFile, t.Blob
     statement = (
         select(f.execution_id, f.path, f.digest, b.size_bytes)
         .join(b, b.digest == f.digest)
@@ -228,7 +229,7 @@ def files_by_execution(tx: Connection, executions: Iterable[UUID]) -> dict[UUID,
 
 def unreadable(tx: Connection, requests: Iterable[UUID], caller: Caller) -> set[UUID]:
     """Those of the requests into whose result something went that the caller may not read now."""
-    i, v, r = t.RequestInput, t.Version, t.Repository
+    i, v, r = mt.RequestInput, t.Version, t.Repository
     hidden = (
         select(i.request_id)
         .join(v, v.id == i.version_id)
@@ -241,7 +242,7 @@ def unreadable(tx: Connection, requests: Iterable[UUID], caller: Caller) -> set[
 
 def cancel(tx: Connection, id: UUID) -> None:
     """Withdraws a request that has not ended; the execution stops when no request is left."""
-    q, x = t.MergeRequest, t.MergeExecution
+    q, x = mt.MergeRequest, mt.MergeExecution
     execution = select(q.execution_id).where(q.id == id).scalar_subquery()
     row = tx.execute(select(x.id, x.state).where(x.id == execution).with_for_update()).one()
     if MergeState(row.state).is_final:
@@ -254,7 +255,7 @@ def cancel(tx: Connection, id: UUID) -> None:
 
 def claim(tx: Connection, execution: UUID) -> Claim | None:
     """Takes an execution over, fencing whoever held it; None if it has ended."""
-    x = t.MergeExecution
+    x = mt.MergeExecution
     statement = (
         update(x)
         .where(x.id == execution, x.state.in_(["queued", "running"]))
@@ -271,14 +272,14 @@ def claim(tx: Connection, execution: UUID) -> Claim | None:
 
 
 def held(claim: Claim) -> Any:
-    x = t.MergeExecution
+    x = mt.MergeExecution
     return (x.id == claim.execution) & (x.attempt == claim.attempt) & (x.state == "running")
 
 
 def report_progress(tx: Connection, claim: Claim, progress: Progress) -> bool:
     """False if the claim was lost or the merge was cancelled: the worker stops."""
     statement = (
-        update(t.MergeExecution)
+        update(mt.MergeExecution)
         .where(held(claim))
         .values(progress_done=progress.done, progress_total=progress.total, progress_unit=progress.unit)
     )
@@ -287,7 +288,7 @@ def report_progress(tx: Connection, claim: Claim, progress: Progress) -> bool:
 
 def succeed(tx: Connection, claim: Claim, result: Result) -> bool:
     """Records the result under the claim; False if it was lost."""
-    x = t.MergeExecution
+    x = mt.MergeExecution
     statement = (
         update(x)
         .where(held(claim))
@@ -303,7 +304,7 @@ def succeed(tx: Connection, claim: Claim, result: Result) -> bool:
     if tx.execute(statement).rowcount == 0:
         return False
     tx.execute(
-        insert(t.ExecutionFile),
+        insert(mt.ExecutionFile),
         [{"execution_id": claim.execution, "path": file.path, "digest": file.digest} for file in result.files],
     )
     return True
@@ -311,7 +312,7 @@ def succeed(tx: Connection, claim: Claim, result: Result) -> bool:
 
 def fail(tx: Connection, execution: UUID, attempt: int | None, error: dict[str, Any]) -> None:
     """Ends an execution that has not ended yet; with an attempt, only if that is still the last one."""
-    x = t.MergeExecution
+    x = mt.MergeExecution
     statement = update(x).where(x.id == execution, x.state.in_(["queued", "running"]))
     if attempt is not None:
         statement = statement.where(x.attempt == attempt)
@@ -320,21 +321,21 @@ def fail(tx: Connection, execution: UUID, attempt: int | None, error: dict[str, 
 
 def touch(tx: Connection, execution: UUID) -> None:
     """Its result is in use. Once a minute is enough for the cache to know."""
-    x = t.MergeExecution
+    x = mt.MergeExecution
     statement = update(x).where(x.id == execution, x.last_used_at < func.now() - timedelta(minutes=1))
     tx.execute(statement.values(last_used_at=func.now()))
 
 
 def result_of(tx: Connection, execution: UUID) -> Result:
     """Of an execution that succeeded."""
-    x = t.MergeExecution
+    x = mt.MergeExecution
     row = tx.execute(select(x.content_digest, x.facts, x.report).where(x.id == execution, x.state == "succeeded")).one()
     return Result(row.content_digest, load_facts(row.facts), files_of(tx, execution), row.report)
 
 
 def waiting_publications(tx: Connection, execution: UUID, request: UUID | None = None) -> list[Publication]:
     """Requests of an execution (or the one named) that want their result published and were not withdrawn, oldest first."""
-    q = t.MergeRequest
+    q = mt.MergeRequest
     statement = (
         select(q.id, q.user_id, q.target_id, q.target_version, q.plan, q.recipe)
         .where(
@@ -359,7 +360,7 @@ def waiting_publications(tx: Connection, execution: UUID, request: UUID | None =
 def record_publication(
     tx: Connection, request: UUID, published: UUID | None, error: dict[str, Any] | None = None
 ) -> None:
-    statement = update(t.MergeRequest).where(t.MergeRequest.id == request)
+    statement = update(mt.MergeRequest).where(mt.MergeRequest.id == request)
     tx.execute(statement.values(published_id=published, publish_error=error))
 
 
@@ -367,7 +368,7 @@ def published_before(
     tx: Connection, recipe_digest: Digest, target: UUID, target_version: str | None, caller: Caller
 ) -> UUID | None:
     """The version that an earlier request for the same recipe and publication became, if the caller may read it."""
-    q, x, v, r = t.MergeRequest, t.MergeExecution, t.Version, t.Repository
+    q, x, v, r = mt.MergeRequest, mt.MergeExecution, t.Version, t.Repository
     statement = (
         select(q.published_id)
         .join(x, x.id == q.execution_id)

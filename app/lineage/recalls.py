@@ -18,6 +18,7 @@ from app.domain.caller import Caller
 from app.domain.number import VersionNumber
 from app.domain.recall import Recall, Severity
 from app.lineage import event_tables as e
+from app.lineage import merge_tables as mt
 from app.lineage import tables as t
 from app.lineage.access import can_read_version
 
@@ -206,7 +207,7 @@ def tell(tx: Connection, recall: UUID, type: str, versions: Iterable[UUID], call
 
 def cancel_merges(tx: Connection, recall: UUID) -> None:
     """Withdraw every request whose result would hold a recalled version; an execution stops when none is left."""
-    q, x = t.MergeRequest, t.MergeExecution
+    q, x = mt.MergeRequest, mt.MergeExecution
     found = tx.execute(running_merges, {"recall": recall}).all()
     executions = sorted({row.execution for row in found})
     if not executions:
@@ -382,6 +383,6 @@ def recalled_at(tx: Connection, repository: UUID, commit: str, digest: str) -> l
 
 def recalled_inputs(tx: Connection, request: UUID) -> list[UUID]:
     """The versions that went into a merge request's result and are recalled now."""
-    i, v = t.RequestInput, t.Version
+    i, v = mt.RequestInput, t.Version
     statement = select(v.id).join(i, i.version_id == v.id).where(i.request_id == request, v.state == "recalled")
     return list(tx.execute(statement.order_by(v.id)).scalars())
