@@ -81,9 +81,10 @@ def note_inputs(tx: Connection, stack: UUID, repositories: Iterable[UUID]) -> No
 
 
 def dependents(tx: Connection, repositories: Iterable[UUID]) -> list[UUID]:
-    """The stacks that look at any of the repositories, in one order for everybody."""
-    i = t.StackInput
-    statement = select(i.stack_id).where(i.repository_id.in_(list(repositories))).distinct().order_by(i.stack_id)
+    """The stacks that look at any of the repositories, in one order for everybody: the oldest first."""
+    i, r = t.StackInput, tables.Repository
+    looking = select(i.stack_id).where(i.repository_id.in_(list(repositories)))
+    statement = select(r.id).where(r.id.in_(looking)).order_by(r.created_at, r.id)
     return list(tx.execute(statement).scalars())
 
 
