@@ -26,6 +26,7 @@ from app.lineage.engine import Database
 from app.objects.local import LocalStore, Temporary
 from app.objects.local_uploads import JoinedParts
 from app.server import create_app
+from app.services.form_publishing import FormPublishing
 from app.services.merging import Merging
 from app.services.publishing import Publishing
 from app.services.uploading import Uploading
@@ -113,6 +114,7 @@ def serve(settings: Settings) -> None:
         services,
         uploading=Uploading(database, store, services.uploading.limits, holding),
         publishing=publishing,
+        form_publishing=FormPublishing(database, store, holding, publishing),
         merging=Merging(database, store, publishing, services.merging.planning),
     )
     app = create_app(planted)
