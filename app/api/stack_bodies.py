@@ -8,22 +8,14 @@ from pydantic import Field, StringConstraints
 
 from app.api.bodies import Answer, BaseModelBody, Body, Weight, example
 from app.api.merge_bodies import OutputBody, because, member_json, method_json, output_json
-from app.api.problems import problem
+from app.api.problems import by_name, problem
 from app.domain.recipe import Ancestors, Overlaps
 from app.domain.repository import Visibility
 from app.domain.stack import Because, Outcome, Proposal, ProposalState, Update
 from app.merge.methods import parse_method
 from app.services.masking import Mask
-from app.services.stacking import (
-    LayerAsked,
-    LayerView,
-    LockDifference,
-    LockView,
-    OutcomeView,
-    StackAsked,
-    StackView,
-    layer_json,
-)
+from app.services.stack_views import LayerView, LockDifference, LockView, OutcomeView, StackView, layer_json
+from app.services.stacking import LayerAsked, StackAsked
 
 
 class StackLayerBody(Body):
@@ -195,8 +187,14 @@ class StackBody(Answer):
             visibility=view.repository.visibility,
             updated_at=view.stack.updated_at,
             lock=None if view.lock is None else LockBody.of(view.lock),
-            problem=None if found is None else problem(found["name"], found["detail"], found["facts"]),
+            problem=None if found is None else problem_seen(found),
         )
+
+
+def problem_seen(found: dict[str, Any]) -> dict[str, Any]:
+    """A stack's problem; without a sentence of its own it says what every problem of its name says."""
+    _, title = by_name[found["name"]]
+    return problem(found["name"], found["detail"] or title, found["facts"])
 
 
 class DifferenceBody(Answer):

@@ -16,7 +16,8 @@ from app.lineage import accounts, audit, events, recalls, repositories, stacks
 from app.lineage.engine import Connection, Database
 from app.services.hooking import Hooking
 from app.services.results import described
-from app.services.stacking import LockView, OutcomeView, Stacking, outcome_seen
+from app.services.stack_views import LockView, OutcomeView, outcome_seen
+from app.services.stacking import Stacking
 
 told_at_once = 100
 

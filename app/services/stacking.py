@@ -1,19 +1,17 @@
 """Stacks, as their makers and readers see them: defined, resolved into locks, compared, rolled back, merged."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from app.domain.caller import Caller
+from app.domain.caller import Caller, Scope
 from app.domain.event import EventType
 from app.domain.lineage import Kind
 from app.domain.names import RepositoryName
 from app.domain.recipe import Ancestors, Layer, Method, Output, OutputKind, Overlaps, Publish, Recipe
 from app.domain.repository import Repository, Visibility
 from app.domain.stack import Because, Definition, Lock, Outcome, Requirement, Stack, StackLayer, Update
-from app.domain.version import Version
 from app.errors import (
     InvalidName,
     InvalidRange,
@@ -30,10 +28,19 @@ from app.lineage.engine import Connection, Database
 from app.merge.methods import methods
 from app.merge.resolving import OpenLayer, newest
 from app.services import finding
-from app.services.masking import Mask, mask_for, masked
+from app.services.masking import mask_for, masked
 from app.services.merging import MergeView, Merging
 from app.services.registering import NewRepository, Registering
 from app.services.results import described
+from app.services.stack_views import (
+    LockDifference,
+    LockView,
+    OutcomeView,
+    StackView,
+    layer_json,
+    layers_seen,
+    outcome_seen,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,48 +63,6 @@ class StackAsked:
     update: Update
     visibility: Visibility | None = None
     """Of a stack that is made by this."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerView:
-    """One layer as a reader may see it; `repository` None: the reader may not read what it names."""
-
-    repository: str | None
-    requirement: str
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class StackView:
-    repository: Repository
-    stack: Stack
-    layers: tuple[LayerView, ...]
-    problem: dict[str, Any] | None
-    """Why the last resolution had no outcome: in full for its maintainer, whose rights it was resolved with."""
-    lock: "LockView | None"
-    """The last one."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeView:
-    outcome: Outcome
-    layers: tuple[LayerView, ...]
-    mask: Mask
-
-
-@dataclass(frozen=True, slots=True)
-class LockView:
-    repository: Repository
-    lock: Lock
-    seen: OutcomeView
-    merged: Version | None
-    """What it became, if the reader may read that."""
-
-
-@dataclass(frozen=True, slots=True)
-class LockDifference:
-    first: LockView
-    second: LockView
 
 
 class Stacking:
@@ -189,7 +154,7 @@ class Stacking:
             raise NotFound(repository.full_name)
         problem = stack.problem
         if problem is not None and not (caller.is_admin or caller.user_id == stack.maintainer):
-            problem = {"name": problem["name"], "detail": problem["detail"], "facts": {}}
+            problem = {"name": problem["name"], "detail": None, "facts": {}}
         last = stacks.lock(tx, repository.id)
         return StackView(
             repository,
@@ -351,15 +316,21 @@ class Stacking:
     def merge(self, caller: Caller, name: RepositoryName, number: int) -> MergeView:
         """Merge a lock with the caller's rights: as the stack's version where the caller may write that, else for the caller alone.
 
-        Raises: NotFound, Deleted, NotStack, every RefusedPlan.
+        Raises: NotFound, also for a lock with a layer that the caller may not read; Deleted, NotStack, every RefusedPlan.
         """
         with self.database.begin() as tx:
             repository, _ = self.found(tx, caller, name)
-            return self._request_merge(tx, caller, repository, self.numbered(tx, repository, number))
+            lock = self.numbered(tx, repository, number)
+            branches = {branch.version for branch in lock.outcome.resolution.branches}
+            if not branches <= outcome_seen(tx, caller, lock.outcome).mask.readable:
+                # planning would refuse a layer in the words of the lock's recipe, and these name what is hidden
+                raise NotFound(f"lock {number} of {repository.full_name}")
+            return self._request_merge(tx, caller, repository, lock)
 
     def _request_merge(self, tx: Connection, caller: Caller, repository: Repository, lock: Lock) -> MergeView:
         recipe, target = lock.outcome.recipe, None
-        if caller.may_write(repository.namespace_id) and lock.merged is None:
+        may_publish = Scope.WRITE in caller.scopes and caller.may_write(repository.namespace_id)
+        if may_publish and lock.merged is None:
             target = repository
             recipe = Recipe(
                 layers=recipe.layers,
@@ -374,26 +345,3 @@ class Stacking:
     def lock_view(self, tx: Connection, caller: Caller, repository: Repository, lock: Lock) -> LockView:
         merged = None if lock.merged is None else versions.get(tx, lock.merged, caller)
         return LockView(repository, lock, outcome_seen(tx, caller, lock.outcome), merged)
-
-
-def outcome_seen(tx: Connection, caller: Caller, outcome: Outcome) -> OutcomeView:
-    return OutcomeView(outcome, layers_seen(tx, caller, outcome.layers), mask_for(tx, outcome.versions, caller))
-
-
-def layers_seen(tx: Connection, caller: Caller, layers: Iterable[StackLayer]) -> tuple[LayerView, ...]:
-    """The layers of a stack; of what the reader may not read only the weight."""
-    wanted = tuple(layers)
-    names: Mapping[UUID, tuple[str, bool]] = stacks.names_of_repositories(
-        tx, {layer.repository for layer in wanted}, caller
-    )
-    return tuple(
-        LayerView(name if is_readable else None, layer.requirement if is_readable else "", layer.weight)
-        for layer in wanted
-        for name, is_readable in [names[layer.repository]]
-    )
-
-
-def layer_json(layer: LayerView) -> dict[str, Any]:
-    if layer.repository is None:
-        return {"hidden": True}
-    return {"adapter": layer.repository, "range": layer.requirement}

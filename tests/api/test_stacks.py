@@ -240,7 +240,41 @@ def test_of_private_layers_a_reader_sees_only_that_they_are_there(world: tuple[R
     }
     assert seen["version"] is None, "the merged lock holds what bob may not read"
     refused(bob.get("/repositories/alice/chat/versions/1.0.0"), 404, "not-found")
-    refused(bob.post("/stacks/alice/chat/locks/1/merge"), 404, "not-found")
+    answer = bob.post("/stacks/alice/chat/locks/1/merge")
+    assert refused(answer, 404, "not-found")["reference"] == "lock 1 of alice/chat"
+    assert "hush" not in answer.text
+    digest = done(alice.get("/repositories/alice/hush/versions/1.0.0"))["digest"]
+    assert digest not in answer.text
+
+
+def test_why_a_merge_was_refused_is_told_to_the_maintainer_alone(world: tuple[Registry, User]) -> None:
+    registry, alice = world
+    alice.repository("hush", visibility="private")
+    alice.publish("alice/hush", make_adapter(9), version="1.0.0")
+    put(alice, "alice/chat", "alice/hush", update="propose")
+    registry.work()
+    done(alice.delete("/repositories/alice/hush/versions/1.0.0"), 204)
+    done(alice.post("/stacks/alice/chat/proposals/1/accept"), 201)
+    problem = done(alice.get("/stacks/alice/chat"))["problem"]
+    assert problem["type"] == "/problems/deleted"
+    assert "alice/hush" in problem["detail"]
+    answer = registry.user("bob").get("/stacks/alice/chat")
+    seen = done(answer)["problem"]
+    assert (seen["type"], seen["detail"]) == (problem["type"], problem["title"])
+    assert "hush" not in answer.text
+
+
+def test_a_token_that_may_not_write_merges_a_lock_for_its_user_alone(world: tuple[Registry, User]) -> None:
+    registry, alice = world
+    put(alice, "alice/chat", "alice/reasoning")
+    locked(alice, "alice/chat")
+    body = {"name": "merging", "scopes": ["read", "merge"]}
+    merging = registry.with_token("alice", done(alice.post("/tokens", body), 201)["token"])
+    merge = done(merging.post("/stacks/alice/chat/locks/1/merge"), 202)
+    registry.work()
+    found = done(merging.get(f"/merges/{merge['id']}"))
+    assert (found["state"], found["recipe"]["publish"]) == ("succeeded", None)
+    assert done(alice.get("/stacks/alice/chat/locks/1"))["version"] is None
 
 
 def test_a_private_stack_is_not_there_for_others(world: tuple[Registry, User]) -> None:
