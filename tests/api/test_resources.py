@@ -1,5 +1,6 @@
 """What one client may take of a server, and what is left for the others."""
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -188,3 +189,41 @@ def test_a_head_without_end_is_cut_off(registry: Registry) -> None:
         endless.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Endless: " + b"x" * longest_head_bytes)
         assert answer_to(endless).startswith("HTTP/1.1 400")
         assert http.get("/healthz", headers={"X-Long": "x" * (longest_head_bytes // 2)}).status_code == 200
+
+
+chunked = f"Authorization: Bearer {admin_token}\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("trailer", ["X-Many: x\r\n" * 100_000, "X-Endless: " + "x" * 1_000_000], ids=["many", "long"])
+def test_trailers_without_end_are_cut_off(registry: Registry, trailer: str) -> None:
+    with served(registry) as http:
+        endless = socket.create_connection((http.base_url.host, http.base_url.port or 80), timeout=30)
+        with closing(endless):
+            endless.sendall(f"PUT /api/v1/blobs/{digest_of(b'abc')} HTTP/1.1\r\n{chunked}3\r\nabc\r\n0\r\n".encode())
+            try:
+                endless.sendall(trailer.encode())
+                told = endless.recv(12)
+            except (BrokenPipeError, ConnectionResetError):
+                # what nobody reads any more overtakes the answer
+                told = b"HTTP/1.1 400"
+        assert told == b"HTTP/1.1 400"
+
+
+def test_a_trailer_is_no_header_of_its_request_nor_of_the_next(registry: Registry) -> None:
+    with served(registry) as http:
+        opened = socket.create_connection((http.base_url.host, http.base_url.port or 80), timeout=30)
+        first = f"POST /api/v1/uploads HTTP/1.1\r\nContent-Type: application/json\r\n{chunked}"
+        body = json.dumps({"digest": digest_of(b"abc"), "size": 3})
+        trailers = "X-Request-Id: of-a-trailer-1\r\nX-Request-Id: of-a-trailer-2\r\n\r\n"
+        opened.sendall(f"{first}{len(body):x}\r\n{body}\r\n0\r\n{trailers}".encode())
+        opened.sendall(b"GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n")
+        told = answer_to(opened)
+    assert told.count("HTTP/1.1 20") == 2, told
+    assert "of-a-trailer" not in told
+
+
+def test_a_body_in_many_chunks_is_no_long_head(registry: Registry) -> None:
+    data = b"x" * 2 * longest_head_bytes
+    with served(registry) as http:
+        pieces = (data[start : start + 100] for start in range(0, len(data), 100))
+        assert http.put(f"/api/v1/blobs/{digest_of(data)}", content=pieces).status_code == 201
