@@ -161,15 +161,16 @@ class Sender:
     def _exchange(
         self, plain: socket.socket, target: Target, body: bytes, headers: Mapping[str, str], deadline: float
     ) -> int:
-        # a receiver that sends a byte now and then would never run into a socket's own time limit
+        # wrapping empties `plain`: from here on the connection is `sock` alone
+        sock = wrapped(plain, target) if target.is_tls else plain
         is_late = threading.Event()
-        watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), cut, [plain, is_late])
+        # a receiver that sends a byte now and then would never run into a socket's own time limit
+        watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), cut, [sock, is_late])
         watchdog.daemon = True
         watchdog.start()
         try:
-            sock = plain
-            if target.is_tls:
-                sock = ssl.create_default_context().wrap_socket(plain, server_hostname=target.host)
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
             connection = http.client.HTTPConnection(target.host, target.port, timeout=self.seconds)
             connection.sock = sock
             # a connection that was closed must not be opened anew: that would look the name up once more
@@ -185,13 +186,21 @@ class Sender:
             return answer.status
         finally:
             watchdog.cancel()
+            sock.close()
 
 
-def cut(plain: socket.socket, is_late: threading.Event) -> None:
+def wrapped(plain: socket.socket, target: Target) -> ssl.SSLSocket:
+    """For TLS, without the handshake: that may last, and has to be under the watchdog."""
+    context = ssl.create_default_context()
+    return context.wrap_socket(plain, server_hostname=target.host, do_handshake_on_connect=False)
+
+
+def cut(sock: socket.socket, is_late: threading.Event) -> None:
     """End a connection, whatever waits on it."""
     is_late.set()
     try:
-        plain.shutdown(socket.SHUT_RDWR)
+        # not the method of an SSLSocket, which drops TLS's state under the thread that reads
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:
         # it has ended by itself
         return

@@ -1,11 +1,14 @@
 """Servers that webhooks are sent to, on this machine: real sockets, each as friendly as it is told to be."""
 
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -58,14 +61,14 @@ def receiver(answer: Callable[[int], int] = lambda _: 204, **headers: str) -> It
 
 @dataclass
 class Sentinel:
-    """Counts connections, and says nothing."""
+    """Counts connections, over TLS those whose handshake is through, and says nothing."""
 
     port: int
     connections: int = 0
 
 
 @contextmanager
-def sentinel(speak: bytes = b"", *, resets: bool = False) -> Iterator[Sentinel]:
+def sentinel(speak: bytes = b"", *, tls: ssl.SSLContext | None = None, resets: bool = False) -> Iterator[Sentinel]:
     """A listener on every local address; with `speak` it repeats these bytes for ever, slowly; or it resets connections."""
     listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     listener.settimeout(0.05)
@@ -84,6 +87,8 @@ def sentinel(speak: bytes = b"", *, resets: bool = False) -> Iterator[Sentinel]:
                 connection, _ = listener.accept()
             except TimeoutError:
                 continue
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_side=True)
             seen.connections += 1
             if resets:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -101,3 +106,13 @@ def sentinel(speak: bytes = b"", *, resets: bool = False) -> Iterator[Sentinel]:
         for connection in open_ones:
             connection.close()
         listener.close()
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that vouches for itself, with its key, in one file."""
+    made = folder / "certificate.pem"
+    asked = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    name = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*asked.split(), *name, "-keyout", made, "-out", folder / "alone.pem"], check=True, timeout=60)
+    made.write_bytes(made.read_bytes() + (folder / "alone.pem").read_bytes())
+    return made

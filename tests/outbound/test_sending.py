@@ -1,14 +1,16 @@
 """What is sent, and to whom nothing is: a sentinel listens on every local address and must see no connection."""
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from app.errors import AddressRefused
 from app.outbound.sending import NotSent, Sender, is_public, literal, target_of
-from tests.outbound.receivers import Sentinel, receiver, sentinel
+from tests.outbound.receivers import Sentinel, certificate, receiver, sentinel
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +135,27 @@ def test_a_receiver_that_never_ends_is_left(speak: bytes) -> None:
         with pytest.raises(NotSent):
             Sender(["127.0.0.0/8"], seconds=0.4).post(f"http://127.0.0.1:{slow.port}/", b"{}", {})
         # far from any limit of a socket's own, and from the bytes that would have to come
+        assert time.monotonic() - began < 30
+        assert slow.connections == 1
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's side of TLS whose certificate this machine trusts."""
+    made = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(made)
+    return context
+
+
+@pytest.mark.parametrize("speak", [b"", b"H"])
+def test_a_receiver_that_never_ends_is_left_over_tls_too(speak: bytes, trusted: ssl.SSLContext) -> None:
+    with sentinel(speak, tls=trusted) as slow:
+        began = time.monotonic()
+        with pytest.raises(NotSent):
+            Sender(["127.0.0.0/8"], seconds=2).post(f"https://127.0.0.1:{slow.port}/", b"{}", {})
+        # at 20 letters a second a status line would be too long after an hour
         assert time.monotonic() - began < 30
         assert slow.connections == 1
 
