@@ -16,6 +16,7 @@ from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
 from app.domain.paths import check_path
 from app.domain.repository import Repository
+from app.domain.version import Version
 from app.errors import (
     EntryNotFound,
     HeadMoved,
@@ -324,11 +325,8 @@ class Committing:
         says_nothing = said.builds_on is None and said.initialized_from is None
         stood_on = [edge for edge in known if edge.relation in {Relation.BUILDS_ON, Relation.INITIALIZED_FROM}]
         if not same:
-            names = [parent.reference for parent in before.parents if parent.relation is Relation.BUILDS_ON]
-            silent = (
-                f"{before.reference} builds on {', '.join(names)}; the card says nothing of what this one builds on"
-            )
-            return draft, [silent] if says_nothing and names else []
+            silent = silence(before)
+            return draft, [silent] if says_nothing and silent else []
         edges: list[Edge] = list(draft.edges)
         if says_nothing:
             edges = [*stood_on, *edges]
@@ -353,6 +351,18 @@ class Committing:
             return None
         number = VersionNumber.parse(said)
         return None if versions.is_taken(tx, repository.id, number) else number
+
+
+def silence(before: Version) -> str | None:
+    """The warning of whom the version before builds on; parents that its reader may not read are not named."""
+    parents = [parent for parent in before.parents if parent.relation is Relation.BUILDS_ON]
+    if not parents:
+        return None
+    names = [", ".join(parent.reference for parent in parents if parent.is_readable)]
+    if not all(parent.is_readable for parent in parents):
+        names.append("on something that you may not read")
+    stood_on = " and ".join(filter(None, names)).removeprefix("on ")
+    return f"{before.reference} builds on {stood_on}; the card says nothing of what this one builds on"
 
 
 def remove(entry: Removed, head: Commit, files: dict[str, Digest]) -> None:

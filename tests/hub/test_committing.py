@@ -140,6 +140,24 @@ def test_parents_stay_when_only_the_readme_changes(registry: Registry) -> None:
     assert done(alice.get("/repositories/alice/dialogue/versions/latest"))["builds_on"] == []
 
 
+def test_a_warning_names_no_parent_that_the_committer_may_not_read(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    members = [{"user": "alice", "role": "owner"}, {"user": "bob", "role": "writer"}]
+    done(alice.post("/organizations", {"name": "acme", "members": members}), 201)
+    alice.repository("secret", visibility="private")
+    alice.publish("alice/secret", make_adapter(1))
+    alice.publish("alice/open", make_adapter(2))
+    for name, parents, said in (
+        ("both", ["alice/open@1.0.0", "alice/secret@1.0.0"], "alice/open@1.0.0 and on something that you may not read"),
+        ("one", ["alice/secret@1.0.0"], "something that you may not read"),
+    ):
+        alice.publish(f"acme/{name}", make_adapter(3), builds_on=parents)
+        answer = push(bob, f"acme/{name}", make_adapter(4).files)
+        (told,) = warnings(answer)
+        assert f"acme/{name}@1.0.0 builds on {said}; the card" in told
+        assert "secret" not in str(answer.headers) + answer.text
+
+
 def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry: Registry) -> None:
     alice, bob = registry.user("alice"), registry.user("bob")
     alice.publish("alice/open", make_adapter(1))
