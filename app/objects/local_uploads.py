@@ -41,6 +41,14 @@ def parts_in(folder: Path) -> dict[int, int]:
     return dict(sorted((int(number), int(size)) for number, size in pairs))
 
 
+def is_file(path: Path, descriptor: int) -> bool:
+    """Whether the path still leads to the file that was opened there."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def writable(path: Path, upload: str) -> Iterator[int]:
     """The file's descriptor, shared with others who write parts. Raises: UploadExpired when it is no place for parts any more."""
@@ -102,6 +110,7 @@ class JoinedParts:
 
     def __init__(self, store: "LocalStore", folder: Path) -> None:
         self.store = store
+        self.upload = folder.name
         self.path = folder / whole_name
         self.total_bytes = sum(parts_in(folder).values())
         self.hash = hashlib.sha256()
@@ -113,15 +122,26 @@ class JoinedParts:
         return Digest("sha256:" + self.hash.hexdigest())
 
     def __enter__(self) -> Self:
-        """Raises: NotReady if somebody goes on writing a part."""
+        """Raises: NotReady if somebody goes on writing a part, UploadExpired if the upload is discarded meanwhile."""
         if self.total_bytes:
-            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            with self.still_there():
+                self.descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 self.wait_for_writers(self.descriptor)
+                # somebody else may have joined the parts while this one waited
+                if not is_file(self.path, self.descriptor):
+                    raise UploadExpired(self.upload)
             except BaseException:
                 self.__exit__(None, None, None)
                 raise
         return self
+
+    @contextmanager
+    def still_there(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise UploadExpired(self.upload) from error
 
     def wait_for_writers(self, descriptor: int) -> None:
         deadline = time.monotonic() + straggler_seconds
@@ -165,7 +185,8 @@ class JoinedParts:
             os.utime(self.descriptor)
             os.fsync(self.descriptor)
             # a second name, for a completion that is cut off here to find all parts again
-            os.link(self.path, link)
+            with self.still_there():
+                os.link(self.path, link)
             os.rename(link, target)
             # it is still there where the target was this very file before
             link.unlink(missing_ok=True)

@@ -175,7 +175,16 @@ class Uploading:
         if not 1 <= number <= len(sizes):
             raise NotFound(f"part {number} of upload {id}")
         start = (number - 1) * found.part_size_bytes
-        self.store.write_part(id, number, start, exactly(chunks, sizes[number - 1]))
+        chunks = exactly(chunks, sizes[number - 1])
+        try:
+            self.store.write_part(id, number, start, chunks)
+        except UploadExpired:
+            # a completion, also one that was cut off, closes the parts; a client that cannot ask which are there sends all of
+            # them before it completes again, and then all is hashed
+            if number in self._missing(self._own(caller, id)):
+                raise
+            for _ in chunks:
+                pass
 
     def complete(self, caller: Caller, id: UUID) -> Digest:
         """Put the parts together, hashing and inspecting them. When this returns, the caller has a receipt.
@@ -185,9 +194,22 @@ class Uploading:
         Raises: NotFound, UploadExpired, UploadIncomplete, DigestMismatch (the parts are discarded), StoreFull,
         QuotaExceeded (the quota was lowered meanwhile), BeingCollected.
         """
+        if (made := self._made(caller)) is not None:
+            return made
+        try:
+            return self._complete(caller, id)
+        except (NotFound, SizeMismatch, UploadExpired, UploadIncomplete):
+            # the same request, sent twice, may have been done meanwhile, and then nothing is left of the upload
+            if (made := self._made(caller)) is not None:
+                return made
+            raise
+
+    def _made(self, caller: Caller) -> Digest | None:
         with self.database.begin() as tx:
-            if (made := idempotency.made(tx, caller)) is not None:
-                return Digest(made)
+            made = idempotency.made(tx, caller)
+        return None if made is None else Digest(made)
+
+    def _complete(self, caller: Caller, id: UUID) -> Digest:
         found = self._own(caller, id)
         if missing := self._missing(found):
             raise UploadIncomplete(sorted(missing))

@@ -6,8 +6,10 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +23,15 @@ from app.objects.store import open_store
 
 project = Path(__file__).parents[2]
 """Where a child process finds the package."""
+
+
+def wait_until_open(path: Path, count: int) -> None:
+    """Until this process holds so many descriptors of a file."""
+    while True:
+        with suppress(FileNotFoundError):
+            if [os.readlink(entry) for entry in os.scandir("/proc/self/fd")].count(str(path)) == count:
+                return
+        time.sleep(0.01)
 
 
 def test_an_object_lies_under_its_digest_and_a_part_under_its_upload(tmp_path: Path) -> None:
@@ -186,3 +197,31 @@ def test_joining_waits_for_whoever_still_writes(tmp_path: Path) -> None:
         may_end.set()
         assert writing.result() == 5
         assert joining.result() == b"again"
+
+
+def test_an_upload_that_is_discarded_while_it_is_joined_expired(tmp_path: Path) -> None:
+    store, upload = LocalStore(tmp_path), UUID(int=7)
+    path = store.folder_of(upload) / "whole"
+
+    def join() -> None:
+        with store.join(upload):
+            raise AssertionError("what is gone cannot be joined")
+
+    store.write_part(upload, 1, 0, [b"first"])
+    with ThreadPoolExecutor(1) as pool:
+        with store.join(upload) as joined:
+            later = pool.submit(join)
+            wait_until_open(path, 2)
+            b"".join(joined.chunks())
+            store.discard_upload(upload)
+            with pytest.raises(UploadExpired):
+                joined.place()
+        with pytest.raises(UploadExpired):
+            later.result()
+    store.write_part(upload, 1, 0, [b"first"])
+    early = store.join(upload)
+    store.discard_upload(upload)
+    with pytest.raises(UploadExpired), early:
+        raise AssertionError("what is gone cannot be joined")
+    assert list(store.digests()) == []
+    assert list(store.temporaries.iterdir()) == []
