@@ -189,7 +189,10 @@ def enqueue(tx: Connection, webhook: UUID, event: int, payload: dict[str, Any], 
 
 
 def claim(tx: Connection) -> Attempt | None:
-    """The oldest waiting delivery of a webhook that is due and that nobody sends to; None: there is nothing to do now."""
+    """The oldest waiting delivery of a webhook that is due and that nobody sends to; None: there is nothing to do now.
+
+    A job looks after it when the lease is over, in case that nobody comes back.
+    """
     w, d = e.Webhook, e.Delivery
     now = func.clock_timestamp()
     waits = exists().where(d.webhook_id == w.id, d.state == "waiting")
@@ -207,6 +210,7 @@ def claim(tx: Connection) -> Attempt | None:
     lease = now + text(f"interval '{lease_seconds} seconds'")
     leased = update(w).where(w.id == found.id).values(leased_until=lease).returning(w.leased_until)
     leased_until = tx.execute(leased).scalar_one()
+    queue.defer(tx, TaskName.DELIVER, delay_seconds=lease_seconds + 1)
     oldest = select(d.id, d.public_id, d.payload, d.attempts).where(d.webhook_id == found.id, d.state == "waiting")
     row = tx.execute(oldest.order_by(d.id).limit(1)).one()
     return Attempt(found, row.id, row.public_id, row.payload, row.attempts, leased_until)

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,9 @@ from app.domain.caller import Caller, MemberRole
 from app.domain.event import Event, EventType
 from app.domain.names import RepositoryName
 from app.errors import AddressRefused, Forbidden, MalformedRequest, NotFound, TooManyWebhooks
-from app.lineage import accounts, audit, idempotency, repositories, versions, webhooks
+from app.lineage import accounts, audit, idempotency, queue, repositories, versions, webhooks
 from app.lineage.engine import Connection, Database
+from app.lineage.queue import TaskName
 from app.lineage.webhooks import Attempt, Delivery, Webhook
 from app.outbound.sending import NotSent, Sender
 from app.services import finding
@@ -25,6 +26,8 @@ most_webhooks = 1_000
 """Of one namespace."""
 sent_at_once = 64
 """Webhooks that one worker sends to at a time: those that hang keep nobody waiting."""
+turn_seconds = 20
+"""How long a worker begins to send before other chores have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,14 @@ class WebhookAsked:
     namespace: str | None
     repository: str | None
     secret: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an attempt; without a problem it was delivered."""
+
+    status: int | None
+    problem: str | None
 
 
 class Hooking:
@@ -145,37 +156,48 @@ class Hooking:
 
     # -- sending --
 
-    def deliver(self) -> None:
-        """Send what is due, to many webhooks at a time and to each one thing after another, until nothing is due."""
+    def deliver(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Send what is due, to many webhooks at a time and to each one thing after another, until nothing is due; or for a
+        while, and what is due then is sent by a job behind all that wait now.
+
+        Args:
+            should_stop: whether the worker is stopping.
+        """
+        end = time.monotonic() + turn_seconds
         with ThreadPoolExecutor(sent_at_once, thread_name_prefix="webhook") as pool:
-            running: set[Future[None]] = set()
+            running: dict[Future[Outcome], Attempt] = {}
             while True:
-                while len(running) < sent_at_once and (attempt := self._claim()) is not None:
-                    running.add(pool.submit(self._attempt, attempt))
+                is_over = should_stop() or time.monotonic() >= end
+                while not is_over and len(running) < sent_at_once and (attempt := self._claim()) is not None:
+                    running[pool.submit(self._send, attempt)] = attempt
                 if not running:
-                    return
+                    break
                 # what falls due meanwhile does not wait for one that hangs
-                done, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 for finished in done:
-                    finished.result()
+                    # here, not where it was sent: so many threads would wait for each other's connections to the database
+                    self._settle(running.pop(finished), finished.result())
+        if is_over:
+            with self.database.begin() as tx:
+                queue.defer(tx, TaskName.DELIVER)
 
     def _claim(self) -> Attempt | None:
         with self.database.begin() as tx:
             return webhooks.claim(tx)
 
-    def _attempt(self, attempt: Attempt) -> None:
+    def _send(self, attempt: Attempt) -> Outcome:
         body = json.dumps(attempt.payload, ensure_ascii=False, separators=(",", ":")).encode()
-        status: int | None = None
-        problem: str | None = None
         try:
             headers = signed(attempt.webhook.secret, str(attempt.delivery), round(time.time()), body)
-            status = self.sender.post(attempt.webhook.url, body, headers)
+            return Outcome(self.sender.post(attempt.webhook.url, body, headers), None)
         except NotSent as error:
-            status, problem = error.status, error.reason
+            return Outcome(error.status, error.reason)
         except AddressRefused as error:
-            problem = error.detail
+            return Outcome(None, error.detail)
+
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         with self.database.begin() as tx:
-            webhooks.settle(tx, attempt, status, problem)
+            webhooks.settle(tx, attempt, outcome.status, outcome.problem)
 
 
 def owned(caller: Caller) -> list[UUID]:

@@ -38,7 +38,9 @@ class MergeTasks:
         )
         app.task(name=TaskName.TELL.value, queue=QueueName.CHORES.value, retry=again)(self.tell)
         app.task(name=TaskName.UPDATE_STACK.value, queue=QueueName.CHORES.value, retry=again)(self.update_stack)
-        app.task(name=TaskName.DELIVER.value, queue=QueueName.CHORES.value, retry=again)(self.deliver)
+        app.task(name=TaskName.DELIVER.value, queue=QueueName.CHORES.value, retry=again, pass_context=True)(
+            self.deliver
+        )
         collect = app.task(name=TaskName.COLLECT.value, queue=QueueName.CHORES.value, retry=again)(self.collect)
         app.periodic(cron="17 * * * *")(collect)
 
@@ -99,9 +101,9 @@ class MergeTasks:
         """Something changed where a stack looks."""
         self.services.following.update(UUID(stack))
 
-    def deliver(self) -> None:
+    def deliver(self, context: JobContext) -> None:
         """What is due to webhooks."""
-        self.services.hooking.deliver()
+        self.services.hooking.deliver(context.should_abort)
 
     def collect(self, timestamp: int) -> None:
         """Hourly; `timestamp` is the hour it is for."""

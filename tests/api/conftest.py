@@ -211,10 +211,8 @@ class Registry:
             is_merge = job.task_name == TaskName.EXECUTE_MERGE.value
             merges += is_merge
             try:
-                if is_merge:
-                    tasks.execute_merge(JobContext(), **job.args)  # type: ignore[arg-type]  # all of a context that is used
-                else:
-                    getattr(tasks, job.task_name)(**job.args)
+                takes_context = job.task_name in {TaskName.EXECUTE_MERGE.value, TaskName.DELIVER.value}
+                getattr(tasks, job.task_name)(*([JobContext()] if takes_context else []), **job.args)
             except Exception as error:
                 if not is_merge:
                     raise

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
+from app.services import hooking
 from app.settings import Settings
 from tests.api.conftest import Registry, User, done, make_adapter, refused
 from tests.api.test_stacks import put
@@ -214,6 +215,73 @@ def test_the_delivery_of_a_worker_that_died_is_sent_when_its_lease_ends(local: R
             tx.execute(text("UPDATE webhooks SET leased_until = now() - interval '1 second'"))
         local.services.hooking.deliver()
         assert told(found) == [("version.published", "alice/x@1.0.0")]
+
+
+def jobs_to_deliver(registry: Registry) -> list[bool]:
+    """Of each queued job whether it waits for a lease to end."""
+    with registry.services.database.read() as tx:
+        found = tx.execute(
+            text(
+                "SELECT coalesce(scheduled_at > now() + interval '30 seconds', false) FROM procrastinate_jobs"
+                " WHERE task_name = 'deliver'"
+            )
+        )
+        return sorted(found.scalars())
+
+
+def told_of_two(registry: Registry, found: Receiver) -> None:
+    """Somebody who asked for it is about to be sent two things, and no job is queued."""
+    alice = registry.user("alice")
+    hook(alice, found.url, "version.published")
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    alice.publish("alice/x", make_adapter(2), version="1.1.0")
+    registry.services.following.tell()
+    with registry.services.database.begin() as tx:
+        tx.execute(text("DELETE FROM procrastinate_jobs"))
+
+
+def test_a_job_looks_after_every_delivery_whose_worker_may_die(local: Registry) -> None:
+    with receiver() as found:
+        told_of_two(local, found)
+        assert local.services.hooking._claim() is not None
+    assert jobs_to_deliver(local) == [True]
+
+
+def test_a_worker_that_stops_leaves_what_is_due_to_another_job(local: Registry) -> None:
+    with receiver() as found:
+        told_of_two(local, found)
+        local.services.hooking.deliver(lambda: len(found.bodies) > 0)
+        assert told(found) == [("version.published", "alice/x@1.0.0")]
+        assert jobs_to_deliver(local) == [False, True]
+        local.work()
+        assert told(found) == [("version.published", f"alice/x@1.{number}.0") for number in range(2)]
+
+
+def test_deliveries_leave_other_chores_their_turn(local: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver() as found:
+        told_of_two(local, found)
+        monkeypatch.setattr(hooking, "turn_seconds", 0)
+        local.services.hooking.deliver()
+        assert told(found) == []
+        assert jobs_to_deliver(local) == [False]
+
+
+def test_those_who_send_need_no_connection_to_the_database(local: Registry) -> None:
+    users: set[str] = set()
+
+    def note(*_: object) -> None:
+        users.add(threading.current_thread().name)
+
+    with receiver() as found:
+        told_of_two(local, found)
+        engine = local.services.database.engine
+        event.listen(engine, "checkout", note)
+        try:
+            local.services.hooking.deliver()
+        finally:
+            event.remove(engine, "checkout", note)
+        assert len(found.bodies) == 2
+    assert users == {threading.current_thread().name}
 
 
 def test_who_may_have_webhooks_and_see_them(local: Registry, registry: Registry) -> None:
