@@ -20,7 +20,8 @@ from app.services.uploading import Uploading
 from tests.two_worlds.playing import difference
 from tests.two_worlds.worlds import Pair
 
-most_scripts = 40
+most_scripts = 200
+"""Far more than it takes: playing ends with the first difference."""
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
