@@ -17,6 +17,8 @@ largest_head_bytes = 64 * 1024
 deepest = 16
 most_values = 5_000
 head_pattern = re.compile(rb"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+yaml_errors = (yaml.YAMLError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What the library raises of texts that it cannot make values of: numbers to base 60 overflow, large ones are not printed."""
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -42,14 +44,14 @@ def parse_head(head: bytes) -> dict[str, Any]:
     try:
         text = head.decode()
         check_events(text)
-        value = yaml.load(text, PlainLoader)  # noqa: S506 - a SafeLoader
-    except (UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        value = plain(yaml.load(text, PlainLoader))  # noqa: S506 - a SafeLoader
+    except yaml_errors as error:
         raise InvalidConfig(card_file, f"its head is no YAML: {first_line(error)}") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise InvalidConfig(card_file, "its head is no mapping")
-    return {str(key): plain(entry) for key, entry in value.items()}
+    return value
 
 
 def check_events(text: str) -> None:
@@ -59,6 +61,8 @@ def check_events(text: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             # an alias may unfold to any size
             raise InvalidConfig(card_file, "its head uses YAML aliases")
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+            raise InvalidConfig(card_file, "its head uses YAML tags")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         if isinstance(event, yaml.CollectionEndEvent):
@@ -70,26 +74,29 @@ def check_events(text: str) -> None:
 def plain(value: Any) -> Any:
     """The same as JSON can carry it. Raises: InvalidConfig."""
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {plain_text(str(key)): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | set):
         return [plain(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
         return str(value)
-    if isinstance(value, str) and ("\0" in value or not encodable(value)):
-        raise InvalidConfig(card_file, "its head holds a character that is no text")
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return plain_text(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     return json.dumps(value, default=str)
 
 
-def encodable(text: str) -> bool:
+def plain_text(text: str) -> str:
+    """The text, unchanged. Raises: InvalidConfig for what no database and no answer can carry."""
     try:
         text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    except UnicodeEncodeError as error:
+        raise InvalidConfig(card_file, "its head holds a character that is no text") from error
+    if "\0" in text:
+        raise InvalidConfig(card_file, "its head holds a character that is no text")
+    return text
 
 
 def first_line(error: Exception) -> str:
