@@ -55,6 +55,8 @@ def create_app(services: Services) -> DescribedApp:
     )
     app.state.services = services
     app.state.upload_slots = Semaphore(services.http.concurrent_uploads)
+    # apart: whoever sends the part that a completion waits for needs a slot, too
+    app.state.completion_slots = Semaphore(services.http.concurrent_uploads)
     problems.install(app)
     api = APIRouter(prefix=root, dependencies=[Depends(plain_url)])
     for router in (

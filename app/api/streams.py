@@ -72,15 +72,25 @@ async def receive(request: Request, consume: Callable[[Iterator[bytes]], T]) -> 
         while chunk := from_thread.run(next_chunk):
             yield chunk
 
-    slots: Semaphore = request.app.state.upload_slots
+    return await in_slot(request.app.state.upload_slots, http.concurrent_uploads, lambda: consume(chunks()))
+
+
+async def completed(request: Request, work: Callable[[], T]) -> T:
+    """Run the completion of an upload, which reads all of it and may wait, in a thread. Raises: what it raises; TooManyUploads."""
+    state = request.app.state
+    return await in_slot(state.completion_slots, state.services.http.concurrent_uploads, work)
+
+
+async def in_slot(slots: Semaphore, limit: int, work: Callable[[], T]) -> T:
+    """Raises: what `work` raises; TooManyUploads where `limit` others go on with theirs."""
     try:
         with fail_after(slot_seconds):
             await slots.acquire()
     except TimeoutError as error:
-        raise TooManyUploads(http.concurrent_uploads) from error
+        raise TooManyUploads(limit) from error
     try:
         # not one of the threads that serve everybody else: however many clients dawdle, those stay free
-        return await to_thread.run_sync(lambda: consume(chunks()), limiter=CapacityLimiter(1))
+        return await to_thread.run_sync(work, limiter=CapacityLimiter(1))
     finally:
         slots.release()
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from app.api.auth import ServicesDep, Writer
 from app.api.bodies import Answer, Body, example, example_digest
 from app.api.route import JsonRoute
-from app.api.streams import bytes_content, declared_size, receive
+from app.api.streams import bytes_content, completed, declared_size, receive
 from app.assembly import HttpLimits
 from app.domain.digest import parse_digest
 from app.services.uploading import Upload
@@ -102,6 +102,6 @@ async def put_part(id: UUID, number: int, request: Request, services: ServicesDe
 
 
 @router.post("/uploads/{id}/complete", status_code=201)
-def complete_upload(id: UUID, services: ServicesDep, caller: Writer) -> BlobAnswer:
+async def complete_upload(id: UUID, request: Request, services: ServicesDep, caller: Writer) -> BlobAnswer:
     """Put the parts together: the caller may then name the digest in a version."""
-    return BlobAnswer(digest=services.uploading.complete(caller, id))
+    return BlobAnswer(digest=await completed(request, lambda: services.uploading.complete(caller, id)))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from app.api.auth import Policy, ServicesDep, Writer, bearer, count
 from app.api.problems import request_id_of
 from app.api.route import plain_json
-from app.api.streams import receive
+from app.api.streams import completed, receive
 from app.domain.caller import Caller, Scope
 from app.domain.digest import hex_of, parse_digest
 from app.domain.names import RepositoryName
@@ -126,7 +126,7 @@ async def put_part(
 
 
 @router.post("/uploads/{id}")
-def complete(id: UUID, services: ServicesDep, caller: Uploader) -> Json:
+async def complete(id: UUID, request: Request, services: ServicesDep, caller: Uploader) -> Json:
     """Put the parts together; what the client says of them is not needed."""
-    services.uploading.complete(caller, id)
+    await completed(request, lambda: services.uploading.complete(caller, id))
     return {}

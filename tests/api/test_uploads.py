@@ -1,16 +1,20 @@
 """Uploads in parts whose completion is cut off, or asked for twice."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
 from typing import Any
 from uuid import UUID
 
+import httpx
+
 from app.domain.digest import parse_digest
 from app.objects.local import LocalStore
+from app.settings import Settings
 from tests.api.conftest import Registry, User, admin_token, digest_of, done, refused
+from tests.api.serving import served
 from tests.hub.talking import create
 from tests.objects.test_local import wait_until_open
 
@@ -96,3 +100,38 @@ def test_a_completion_that_is_sent_twice_is_answered_twice(registry: Registry) -
     assert registry.rows("uploads") == 0
     assert services.uploading.complete(caller, id) == digest_of(data)
     refused(registry.admin.post(f"/uploads/{id}/complete"), 404, "not-found")
+
+
+def test_completions_that_wait_leave_the_server_to_the_others(
+    open_registry: Callable[[Settings], Registry], settings: Settings
+) -> None:
+    registry = open_registry(settings.model_copy(update={"max_concurrent_uploads": 45}))
+    store = registry.services.store
+    assert isinstance(store, LocalStore)
+    upload = sent(registry.admin)
+    whole = store.folder_of(UUID(upload["id"])) / "whole"
+    is_writing, may_end = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        is_writing.set()
+        may_end.wait()
+        yield pieces[0]
+
+    hub, own = f"/uploads/{upload['id']}", f"/api/v1/uploads/{upload['id']}/complete"
+    with served(registry) as http, ThreadPoolExecutor(46) as pool:
+        writing = pool.submit(store.write_part, UUID(upload["id"]), 1, 0, slow())
+        is_writing.wait()
+        try:
+            # more than the framework has threads
+            waiting = [pool.submit(httpx.post, f"{http.base_url}{hub}", json={}, timeout=120) for _ in range(45)]
+            wait_until_open(whole, 46)
+            for path in ("/healthz", "/readyz", "/api/v1/whoami"):
+                assert http.get(path).status_code == 200, path
+            for path in (hub, own):
+                assert http.post(path, json={}).status_code == 503, path
+            assert http.post(own).json()["type"] == "/problems/too-many-uploads"
+        finally:
+            may_end.set()
+        assert writing.result() == part_bytes
+        assert 200 in {answer.result().status_code for answer in waiting}
+    assert registry.rows("uploads") == 0
