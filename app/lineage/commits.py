@@ -1,18 +1,19 @@
 """Trees, commits and refs: every state of a repository's files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Connection, delete, func, literal, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import CTE, ColumnElement, Connection, delete, func, literal, or_, select, text
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import aliased
 
 from app.domain.caller import Caller
 from app.domain.commit import Commit
 from app.domain.digest import Digest, digest_of_json, hex_of
+from app.domain.lineage import Edge, Relation, Role
 from app.domain.number import VersionNumber
 from app.domain.version import File
 from app.lineage import tables as t
@@ -245,6 +246,55 @@ def version_before(tx: Connection, commit_id: str) -> UUID | None:
     found = select(t.Version.id).where(t.Version.commit_id == commit_id)
     own = tx.execute(found).scalar()
     return own or tx.execute(select(t.Commit.origin_id).where(t.Commit.id == commit_id)).scalar()
+
+
+def weight_holders(repository: UUID, digests: Collection[str]) -> Any:
+    """The versions of a repository, deleted ones too, that hold weights with one of these digests, under whatever name."""
+    v, c, e, b = t.Version, t.Commit, t.TreeEntry, t.Blob
+    return (
+        select(v.id)
+        .join(c, c.id == v.commit_id)
+        .join(e, e.tree == c.tree)
+        .join(b, b.digest == e.digest)
+        .where(v.repository_id == repository, b.kind == "safetensors", b.digest.in_(list(digests)))
+    )
+
+
+def made_of(tx: Connection, repository: UUID, digests: Collection[str]) -> list[Edge]:
+    """What went into the versions of a repository that hold weights with one of these digests: each parent once."""
+    e = t.Edge
+    statement = (
+        select(e.parent_id, e.relation, e.weight, e.role)
+        .where(e.child_id.in_(weight_holders(repository, digests)), e.relation.in_(["merged_from", "extracted_from"]))
+        .ext(distinct_on(e.parent_id, e.relation))
+        .order_by(e.parent_id, e.relation, e.position, e.child_id)
+    )
+    return [
+        Edge(row.parent_id, Relation(row.relation), row.weight, None if row.role is None else Role(row.role))
+        for row in tx.execute(statement)
+    ]
+
+
+def origin_of(tx: Connection, repository: UUID, head_id: str, digests: Collection[str]) -> tuple[UUID | None, bool]:
+    """The version that decides who may read a commit with these files that is none, and whether it decides for all of them.
+
+    The version before the commit's own, or one that holds the same weights and was made of more.
+    """
+    before = version_before(tx, head_id)
+    m = t.VersionContent
+    asked = m.version_id.in_(weight_holders(repository, digests))
+    statement = (
+        select(m.version_id, func.array_agg(m.member_id))
+        .where(or_(asked, m.version_id == before))
+        .group_by(m.version_id)
+        .order_by(m.version_id != before, m.version_id)
+    )
+    found = {id: set(members) for id, members in tx.execute(statement)}
+    if not found:
+        return before, True
+    whole = set().union(*found.values())
+    most = max(found, key=lambda id: len(found[id]))
+    return most, found[most] == whole
 
 
 def heads(tx: Connection, repositories: Sequence[UUID], caller: Caller) -> dict[UUID, Commit]:

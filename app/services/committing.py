@@ -48,6 +48,7 @@ from app.services.holding import Holding
 from app.services.publishing import Draft, NewVersion, Publishing
 
 longest_message = 10_000
+contents = frozenset({Relation.MERGED_FROM, Relation.EXTRACTED_FROM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,11 @@ class Committing:
         """A commit that is no version."""
         card = card_of(sources)
         ref = branch.removeprefix("refs/heads/")
+        origin, is_whole = commits.origin_of(tx, repository.id, head.id, set(files.values()))
+        if not is_whole:
+            raise UnsupportedFeature(
+                "a commit that is no version with weights of versions that were made of different ones"
+            )
         id = commits.commit(
             tx,
             commits.NewCommit(
@@ -276,7 +282,7 @@ class Committing:
                 message=message,
                 card=card,
                 tags=tags_of(repository.kind, card, is_version=False),
-                origin=commits.version_before(tx, head.id),
+                origin=origin,
             ),
         )
         commits.move_ref(tx, repository.id, id, ref)
@@ -303,6 +309,7 @@ class Committing:
         )
         draft = self.publishing.draft(tx, caller, repository, said, content)
         draft, silent = self._with_inheritance(tx, caller, head, draft, said)
+        draft = with_contents(draft, commits.made_of(tx, repository.id, set(files.values())))
         number = self._number(tx, repository, content.card.get("version"))
         made = self.publishing.write(tx, caller, repository, number, draft)
         return Committed(repository.full_name, made.commit, made.number, (*warnings, *silent))
@@ -310,10 +317,7 @@ class Committing:
     def _with_inheritance(
         self, tx: Connection, caller: Caller, head: Commit, draft: Draft, said: NewVersion
     ) -> tuple[Draft, list[str]]:
-        """The draft with the parents of the version before it, where its weights are the same and its card says nothing.
-
-        What went into the same bytes stays said in any case: it decides who may read them.
-        """
+        """The draft with the parents of the version before it, where its weights are the same and its card says nothing."""
         id = commits.version_before(tx, head.id)
         before = None if id is None else versions.get(tx, id, caller)
         if before is None or id is None:
@@ -327,20 +331,13 @@ class Committing:
         if not same:
             silent = silence(before)
             return draft, [silent] if says_nothing and silent else []
-        edges: list[Edge] = list(draft.edges)
-        if says_nothing:
-            edges = [*stood_on, *edges]
-        made_of = {(edge.parent, edge.relation) for edge in edges}
-        edges += [
-            edge
-            for edge in known
-            if edge.relation in {Relation.MERGED_FROM, Relation.EXTRACTED_FROM}
-            and (edge.parent, edge.relation) not in made_of
-        ]
+        said_edges = (*stood_on, *draft.edges) if says_nothing else draft.edges
+        went_in = [edge for edge in known if edge.relation in contents]
+        edges = with_contents(replace(draft, edges=said_edges), went_in).edges
         is_exact_linear = before.is_exact_linear and set(edges) == set(known)
         return replace(
             draft,
-            edges=tuple(edges),
+            edges=edges,
             is_exact_linear=is_exact_linear,
             base_model=draft.base_model or before.base_model,
         ), []
@@ -351,6 +348,13 @@ class Committing:
             return None
         number = VersionNumber.parse(said)
         return None if versions.is_taken(tx, repository.id, number) else number
+
+
+def with_contents(draft: Draft, went_in: Sequence[Edge]) -> Draft:
+    """The draft with what went into the weights that it holds: whatever else changes, that decides who may read them."""
+    said = {(edge.parent, edge.relation) for edge in draft.edges}
+    more = tuple(edge for edge in went_in if (edge.parent, edge.relation) not in said)
+    return replace(draft, edges=(*draft.edges, *more))
 
 
 def silence(before: Version) -> str | None:

@@ -1,8 +1,10 @@
 """Commits become versions, with the lineage that their cards claim."""
 
+import json
+
 import pytest
 
-from tests.api.conftest import Registry, User, done, make_adapter
+from tests.api.conftest import Registry, User, digest_of, done, make_adapter
 from tests.hub import talking
 from tests.hub.talking import create, get, push, pushed
 
@@ -158,8 +160,9 @@ def test_a_warning_names_no_parent_that_the_committer_may_not_read(registry: Reg
         assert "secret" not in str(answer.headers) + answer.text
 
 
-def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry: Registry) -> None:
-    alice, bob = registry.user("alice"), registry.user("bob")
+def merge_secretly(registry: Registry) -> None:
+    """alice/merged, public, of alice/open and the private alice/secret."""
+    alice = registry.user("alice")
     alice.publish("alice/open", make_adapter(1))
     alice.repository("secret", visibility="private")
     alice.publish("alice/secret", make_adapter(2))
@@ -172,6 +175,55 @@ def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry:
         },
     )
     assert merge["state"] == "succeeded", merge
+
+
+@pytest.mark.parametrize("change", ["configuration", "path", "reverted", "draft", "main"])
+def test_what_was_merged_stays_hidden_wherever_its_weights_go(registry: Registry, change: str) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    merge_secretly(registry)
+    name, weights, branch, at = "alice/merged", "adapter_model.safetensors", "main", "adapter_model.safetensors"
+    merged = done(alice.get(f"/repositories/{name}/versions/1.0.0"))
+    copy = talking.line("copyFile", path="copied.safetensors", srcPath=weights, srcRevision="1.0.0")
+    if change == "configuration":
+        config = json.loads(get(alice, f"/{name}/resolve/main/adapter_config.json").content)
+        pushed(alice, name, {"adapter_config.json": json.dumps(config | {"inference_mode": False}).encode()})
+    elif change == "path":
+        at = "copied.safetensors"
+        lines = [talking.header(), copy, *(talking.file_line(*entry) for entry in make_adapter(5).files.items())]
+        done(talking.post(alice, name, lines))
+    elif change == "reverted":
+        pushed(alice, name, make_adapter(5).files)
+        assert get(bob, f"/{name}/resolve/main/{at}").status_code == 200
+        lines = [talking.header()]
+        lines += [talking.lfs_line(file["path"], file["digest"]) for file in merged["files"]]
+        done(talking.post(alice, name, lines))
+    elif change == "draft":
+        branch, at = "draft", "copied.safetensors"
+        first = get(alice, f"/api/models/{name}/commits/main").json()[-1]["id"]
+        done(alice.request("POST", f"/api/models/{name}/branch/draft", json={"startingPoint": first}))
+        done(talking.post(alice, name, talking.header() + copy, branch))
+    else:
+        pushed(alice, name, make_adapter(5).files)
+        at = "copied.safetensors"
+        lines = [talking.header(), copy, talking.line("deletedFile", path="adapter_config.json")]
+        done(talking.post(alice, name, lines))
+    assert get(alice, f"/{name}/resolve/{branch}/{at}").status_code == 200
+    if change not in {"draft", "main"}:
+        found = done(alice.get(f"/repositories/{name}/versions/latest"))
+        assert found["version"] != "1.0.0"
+        assert {edge["reference"] for edge in found["merged_from"]} == {"alice/open@1.0.0", "alice/secret@1.0.0"}
+    head = get(alice, f"/api/models/{name}/revision/{branch}").json()["sha"]
+    answer = get(bob, f"/{name}/resolve/{head}/{at}")
+    assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RevisionNotFound")
+    # and at the branch he sees at most what came before
+    answer = get(bob, f"/{name}/resolve/{branch}/{at}")
+    hidden = next(file["digest"] for file in merged["files"] if file["path"] == weights)
+    assert answer.status_code == 404 or digest_of(answer.content) != hidden
+
+
+def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    merge_secretly(registry)
     # a README, and a draft from it: neither opens what went in
     pushed(alice, "alice/merged", {"README.md": b"# Merged"})
     done(alice.request("POST", "/api/models/alice/merged/branch/draft", json={}))
