@@ -243,6 +243,8 @@ class LocalStore:
                     os.unlink(entry)
                 swept += 1
         for folder in list(os.scandir(self.uploads)):
+            if not local_uploads.upload_name.fullmatch(folder.name):
+                continue
             # a part that arrives changes its folder
             with suppress(FileNotFoundError):
                 if folder.stat().st_mtime <= limit:

@@ -10,6 +10,7 @@ object too, no part can be written into it. A part that is there already is rece
 import fcntl
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,18 +28,19 @@ if TYPE_CHECKING:
     from app.objects.local import LocalStore
 
 whole_name = "whole"
+part_name = re.compile(r"([0-9]+)-([0-9]+)")
+upload_name = re.compile(r"[0-9a-f]{32}")
 straggler_seconds = 90.0
 """So long joining waits for somebody who is still sending a part a second time; their patience is a setting, and shorter."""
 
 
 def parts_in(folder: Path) -> dict[int, int]:
-    """Size in bytes by part number, ascending."""
+    """Size in bytes by part number, ascending; a file with another name is no part."""
     try:
-        names = [entry.name for entry in os.scandir(folder) if entry.name != whole_name]
+        found = [part_name.fullmatch(entry.name) for entry in os.scandir(folder)]
     except FileNotFoundError:
         return {}
-    pairs = [name.split("-") for name in names]
-    return dict(sorted((int(number), int(size)) for number, size in pairs))
+    return dict(sorted((int(match[1]), int(match[2])) for match in found if match is not None))
 
 
 def is_file(path: Path, descriptor: int) -> bool:

@@ -225,3 +225,17 @@ def test_an_upload_that_is_discarded_while_it_is_joined_expired(tmp_path: Path) 
         raise AssertionError("what is gone cannot be joined")
     assert list(store.digests()) == []
     assert list(store.temporaries.iterdir()) == []
+
+
+def test_names_that_are_none_of_ours_do_not_stop_the_sweep(tmp_path: Path) -> None:
+    store, upload = LocalStore(tmp_path), UUID(int=7)
+    store.write_part(upload, 1, 0, [b"first"])
+    for name in (".nfs0001", "x-5", "1-", "1-5-2"):
+        (store.folder_of(upload) / name).write_text("not a part")
+    (store.uploads / "lost+found").mkdir()
+    (store.uploads / ".DS_Store").write_text("not an upload")
+    assert store.missing_parts(upload, [5, 5]) == [2]
+    with store.join(upload) as joined:
+        assert b"".join(joined.chunks()) == b"first"
+    assert store.sweep(-60) == 1
+    assert {path.name for path in store.uploads.iterdir()} == {"lost+found", ".DS_Store"}
