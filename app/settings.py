@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     """In one version."""
     upload_part_bytes: int = Field(16 * MIB, ge=64 * KIB)
     max_concurrent_uploads: PositiveInt = 32
-    """In one server; each takes a thread."""
+    """In one server, and as many again that are being completed; each takes a thread."""
     upload_chunk_seconds: PositiveFloat = 60
     """A mebibyte of an upload, or the rest of it, arrives within that."""
     upload_lease_seconds: PositiveInt = 24 * 3600
