@@ -7,7 +7,8 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from app.domain.digest import digest_of_bytes, parse_digest
-from app.errors import InvalidDigest, MalformedRequest, UploadTooLarge
+from app.domain.paths import check_path
+from app.errors import InvalidDigest, MalformedRequest, TooManyFiles, UploadTooLarge
 from app.formats.inspection import Inspector
 from app.formats.json_text import JsonRefused, holds_nul, parse_json
 from app.services.committing import Added, Copied, Linked, NewCommit, Operation, Removed, longest_message
@@ -15,7 +16,11 @@ from app.services.committing import Added, Copied, Linked, NewCommit, Operation,
 largest_file_bytes = 10 * 1024 * 1024
 """Of a file that is sent inside a commit; a larger one is uploaded first."""
 largest_line_bytes = largest_file_bytes * 4 // 3 + 64 * 1024
-most_operations = 25_000
+largest_commit_bytes = 1024 * 1024 * 1024
+"""Of all lines together."""
+operations_per_file = 4
+"""So many as a version may have files, times this: each may be removed and added, with room for what clients say twice."""
+longest_revision = 500
 spooled_bytes = 8 * 1024 * 1024
 """So much is kept in memory; more goes to disk."""
 
@@ -23,11 +28,14 @@ spooled_bytes = 8 * 1024 * 1024
 class CommitReader:
     """Reads one commit. The files' bytes can be read as long as its context lasts."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
+    def __init__(self, limit_bytes: int, max_files: int) -> None:
+        self.limit_bytes = min(limit_bytes, largest_commit_bytes)
+        self.max_files = max_files
         self.spool: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=spooled_bytes)  # noqa: SIM115
         self.header: dict[str, Any] | None = None
         self.operations: list[Operation] = []
+        self.added: set[str] = set()
+        """Paths that are given a file."""
 
     def __enter__(self) -> "CommitReader":
         return self
@@ -36,7 +44,10 @@ class CommitReader:
         self.spool.close()
 
     def read(self, chunks: Iterable[bytes]) -> NewCommit:
-        """Raises: MalformedRequest, UploadTooLarge."""
+        """Nothing is kept longer than its line that the commit could not have.
+
+        Raises: MalformedRequest, InvalidPath, TooManyFiles, UploadTooLarge.
+        """
         for number, line in enumerate(lines_of(chunks, self.limit_bytes), start=1):
             if line.strip():
                 self._read_line(line, number)
@@ -65,9 +76,15 @@ class CommitReader:
         if key == "header" and self.header is None and not self.operations:
             self.header = value
             return
+        most_operations = operations_per_file * self.max_files
         if self.header is None or len(self.operations) >= most_operations:
             raise MalformedRequest(f"a commit is a header and at most {most_operations} operations")
-        self.operations.append(self._operation(key, value, number))
+        operation = self._operation(key, value, number)
+        self.operations.append(operation)
+        if not isinstance(operation, Removed):
+            self.added.add(operation.path)
+        if len(self.added) > self.max_files:
+            raise TooManyFiles(self.max_files, len(self.added))
 
     def _operation(self, key: object, value: dict[str, Any], number: int) -> Operation:
         def text(field: str) -> str:
@@ -76,6 +93,8 @@ class CommitReader:
                 raise MalformedRequest(f"line {number}: {field} is a text")
             return found
 
+        if key in {"file", "lfsFile", "copyFile"}:
+            check_path(text("path"))
         if key == "file":
             return self._added(text("path"), text("content"), value.get("encoding", "utf-8"), number)
         if key == "lfsFile":
@@ -90,9 +109,13 @@ class CommitReader:
                 raise MalformedRequest(f"line {number}: sha256 is the only algorithm")
             return Linked(text("path"), digest, size)
         if key in {"deletedFile", "deletedFolder"}:
-            return Removed(text("path"), is_folder=key == "deletedFolder")
+            check_path(text("path").strip("/"))
+            return Removed(text("path").strip("/"), is_folder=key == "deletedFolder")
         if key == "copyFile":
-            return Copied(text("path"), text("srcPath"), value.get("srcRevision") and text("srcRevision"))
+            revision = text("srcRevision") if value.get("srcRevision") else None
+            if revision is not None and len(revision) > longest_revision:
+                raise MalformedRequest(f"line {number}: srcRevision is too long")
+            return Copied(text("path"), check_path(text("srcPath")), revision)
         raise MalformedRequest(f"line {number}: there is no operation {key!r}")
 
     def _added(self, path: str, content: str, encoding: object, number: int) -> Added:

@@ -245,7 +245,7 @@ async def commit(
     def consume(chunks: Any) -> Committed:
         # first of all: nobody fills the disk for nothing
         services.browsing.check_writable(caller, where, branch)
-        with CommitReader(services.http.form_bytes) as reader:
+        with CommitReader(services.http.form_bytes, services.publishing.max_files) as reader:
             return services.committing.commit(caller, where, branch, reader.read(chunks))
 
     return committed(request, await receive(request, consume))
