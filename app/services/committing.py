@@ -20,6 +20,7 @@ from app.domain.version import Version
 from app.errors import (
     EntryNotFound,
     HeadMoved,
+    MalformedRequest,
     MissingFile,
     RevisionNotFound,
     SizeMismatch,
@@ -48,6 +49,8 @@ from app.services.holding import Holding
 from app.services.publishing import Draft, NewVersion, Publishing
 
 longest_message = 10_000
+most_revisions = 100
+"""From which one commit copies."""
 contents = frozenset({Relation.MERGED_FROM, Relation.EXTRACTED_FROM})
 
 
@@ -199,39 +202,40 @@ class Committing:
         operations: Sequence[Operation],
     ) -> dict[str, Digest]:
         """The files after all operations, in their order."""
-        linked = {entry.digest for entry in operations if isinstance(entry, Linked)} - set(before.values())
+        held = set(before.values())
+        linked = {entry.digest for entry in operations if isinstance(entry, Linked)} - held
         known = blobs.nameable(tx, caller, linked)
+        # each revision once, however many lines copy from it
+        copied = {entry.revision for entry in operations if isinstance(entry, Copied)}
+        if len(copied) > most_revisions:
+            raise MalformedRequest(f"one commit copies from at most {most_revisions} revisions")
+        copyable = {revision: self._copyable(tx, caller, name, head, revision) for revision in copied}
         after = dict(before)
         for entry in operations:
             if isinstance(entry, Added):
                 after[check_path(entry.path)] = entry.digest
             elif isinstance(entry, Linked):
-                if entry.digest not in known and entry.digest not in before.values():
+                if entry.digest not in known and entry.digest not in held:
                     raise UnknownBlob(entry.digest, "")
                 size_bytes = known[entry.digest].size_bytes if entry.digest in known else None
                 if entry.size_bytes is not None and size_bytes is not None and entry.size_bytes != size_bytes:
                     raise SizeMismatch(entry.size_bytes, size_bytes)
                 after[check_path(entry.path)] = entry.digest
             elif isinstance(entry, Copied):
-                self._copy(tx, caller, name, head, entry, after)
+                commit, digests = copyable[entry.revision]
+                if entry.source not in digests:
+                    raise EntryNotFound(entry.source, commit.id)
+                after[check_path(entry.path)] = digests[entry.source]
             else:
                 remove(entry, head, after)
         return after
 
-    def _copy(
-        self,
-        tx: Connection,
-        caller: Caller,
-        name: RepositoryName,
-        head: Commit,
-        entry: Copied,
-        after: dict[str, Digest],
-    ) -> None:
-        _, commit = (None, head) if entry.revision is None else revisions.commit_at(tx, name, entry.revision, caller)
-        digests = {file.path: file.digest for file in commits.files_of(tx, commit.tree)}
-        if entry.source not in digests:
-            raise EntryNotFound(entry.source, commit.id)
-        after[check_path(entry.path)] = digests[entry.source]
+    def _copyable(
+        self, tx: Connection, caller: Caller, name: RepositoryName, head: Commit, revision: str | None
+    ) -> tuple[Commit, dict[str, Digest]]:
+        """Where files are copied from. Raises: RevisionNotFound."""
+        _, commit = (None, head) if revision is None else revisions.commit_at(tx, name, revision, caller)
+        return commit, {file.path: file.digest for file in commits.files_of(tx, commit.tree)}
 
     def _sources(self, tx: Connection, files: Mapping[str, Digest], added: Mapping[Digest, Added]) -> dict[str, Source]:
         kept = blobs.get_many(tx, set(files.values()) - added.keys())

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from sqlalchemy import event
 
 from tests.api.conftest import Registry, User, digest_of, done, make_adapter
 from tests.hub import talking
@@ -284,3 +285,27 @@ def test_a_moved_branch_refuses_a_commit_on_what_it_was(registry: Registry) -> N
     assert talking.post(alice, name, body).status_code == 200
     assert talking.post(alice, name, body.replace(b"a.txt", b"b.txt")).status_code == 412
     assert talking.post(alice, name, body, "absent").headers["X-Error-Code"] == "RevisionNotFound"
+
+
+def test_copies_from_one_revision_look_it_up_once(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "copies")
+    pushed(alice, name, {"a.txt": b"a"})
+    statements: list[str] = []
+
+    def note(*arguments: object) -> None:
+        statements.append(str(arguments[2]))
+
+    event.listen(registry.services.database.engine, "before_cursor_execute", note)
+    counts = []
+    for count in (1, 40):
+        statements.clear()
+        lines = [
+            talking.line("copyFile", path=f"{count}/{at}", srcPath="a.txt", srcRevision="main") for at in range(count)
+        ]
+        done(talking.post(alice, name, [talking.header(), *lines]))
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+    lines = [talking.line("copyFile", path="b", srcPath="a.txt", srcRevision=f"none-{at}") for at in range(101)]
+    answer = talking.post(alice, name, [talking.header(), *lines])
+    assert (answer.status_code, "at most 100 revisions" in answer.text) == (400, True)
