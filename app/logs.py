@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 import structlog
@@ -26,8 +27,10 @@ class Lines:
         self.name = name
 
     def msg(self, line: str) -> None:
-        # the stream of this moment: a test may have put another in its place
-        sys.stderr.write(token.sub("glu_…", line) + "\n")
+        # a full disk or a dead pipe is no reason to leave a request without its answer
+        with suppress(OSError, ValueError):
+            # the stream of this moment: a test may have put another in its place
+            sys.stderr.write(token.sub("glu_…", line) + "\n")
 
     debug = info = warning = error = critical = msg
 

@@ -1,19 +1,24 @@
 """What one client may take of a server, and what is left for the others."""
 
+import io
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from http.client import HTTPConnection
 
 import httpx
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
 from app.commands.http_protocol import longest_head_bytes
 from app.domain.names import RepositoryName
 from app.errors import NameExists
+from app.logs import Lines
 from app.services.registering import NewRepository
 from app.settings import Settings
 from tests.api.conftest import Registry, admin_token, digest_of, done, make_adapter, refused
@@ -227,3 +232,26 @@ def test_a_body_in_many_chunks_is_no_long_head(registry: Registry) -> None:
     with served(registry) as http:
         pieces = (data[start : start + 100] for start in range(0, len(data), 100))
         assert http.put(f"/api/v1/blobs/{digest_of(data)}", content=pieces).status_code == 201
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_log_that_cannot_be_written_leaves_requests_their_answers(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_closed: bool
+) -> None:
+    full = io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True)
+    if is_closed:
+        full.close()
+    monkeypatch.setattr("app.server.log", structlog.wrap_logger(Lines()))
+    with served(registry) as http, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", full)
+        with closing(HTTPConnection(http.base_url.host, http.base_url.port, timeout=30)) as connection:
+            connection.connect()
+            opened = connection.sock
+            for _ in range(3):
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().read()
+                assert connection.sock is opened, "the connection goes on"
+    # what the server says of a request that ends in an error
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    with pytest.raises((OSError, ValueError)):
+        full.write("a line")
