@@ -310,13 +310,14 @@ def succeed(tx: Connection, claim: Claim, result: Result) -> bool:
     return True
 
 
-def fail(tx: Connection, execution: UUID, attempt: int | None, error: dict[str, Any]) -> None:
-    """Ends an execution that has not ended yet; with an attempt, only if that is still the last one."""
+def fail(tx: Connection, execution: UUID, attempt: int | None, error: dict[str, Any]) -> bool:
+    """Ends an execution that has not ended yet; with an attempt, only if that is still the last one. Returns: whether it did."""
     x = mt.MergeExecution
     statement = update(x).where(x.id == execution, x.state.in_(["queued", "running"]))
     if attempt is not None:
         statement = statement.where(x.attempt == attempt)
-    tx.execute(statement.values(state="failed", error=error, finished_at=func.clock_timestamp()))
+    failed = tx.execute(statement.values(state="failed", error=error, finished_at=func.clock_timestamp()))
+    return failed.rowcount > 0
 
 
 def touch(tx: Connection, execution: UUID) -> None:

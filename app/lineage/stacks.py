@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, and_, delete, func, select, text, update
+from sqlalchemy import Connection, Row, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -15,6 +15,7 @@ from app.domain.lineage import VersionState
 from app.domain.number import VersionNumber
 from app.domain.reference import Selector
 from app.domain.stack import Because, Definition, Lock, Outcome, Proposal, ProposalState, Requirement, Stack, Update
+from app.lineage import merge_tables as mt
 from app.lineage import queue, tables, versions
 from app.lineage import stack_tables as t
 from app.lineage.access import can_read_repository, can_read_version
@@ -67,6 +68,32 @@ def find(tx: Connection, repository: UUID) -> Stack | None:
 def note_resolution(tx: Connection, stack: UUID, resolved: Digest | None, problem: dict[str, Any] | None) -> None:
     statement = update(t.Stack).where(t.Stack.repository_id == stack)
     tx.execute(statement.values(resolved=resolved, problem=problem))
+
+
+def note_problem(tx: Connection, stack: UUID, problem: dict[str, Any] | None) -> None:
+    """What stands in the way of a stack whose resolution has an outcome."""
+    tx.execute(update(t.Stack).where(t.Stack.repository_id == stack).values(problem=problem))
+
+
+def note_unmerged(tx: Connection, repository: UUID, version: str | None, problem: dict[str, Any]) -> None:
+    """Why a version was not made: nothing, unless it is the one that a stack's last lock was to become."""
+    last = lock(tx, repository)
+    if last is not None and str(last.version) == version:
+        note_problem(tx, repository, problem)
+
+
+def is_merged_or_will_be(tx: Connection, lock: Lock) -> bool:
+    """Whether a lock became a version of its stack, one that is deleted by now too, or is on its way there."""
+    q, x = mt.MergeRequest, mt.MergeExecution
+    is_on_its_way = and_(q.publish_error.is_(None), x.state.in_(["queued", "running", "succeeded"]))
+    statement = select(q.id).join(x, x.id == q.execution_id)
+    statement = statement.where(
+        q.target_id == lock.stack,
+        q.target_version == str(lock.version),
+        q.cancelled_at.is_(None),
+        or_(q.published_id.is_not(None), is_on_its_way),
+    )
+    return tx.execute(statement.limit(1)).first() is not None
 
 
 def note_inputs(tx: Connection, stack: UUID, repositories: Iterable[UUID]) -> None:
@@ -232,10 +259,12 @@ def insert_proposal(tx: Connection, stack: UUID, outcome: Outcome, because: Beca
     return number
 
 
-def withdraw_proposals(tx: Connection, stack: UUID) -> None:
+def withdraw_proposals(tx: Connection, stack: UUID) -> bool:
+    """Whether one was open."""
     p = t.Proposal
     statement = update(p).where(p.stack_id == stack, p.state == ProposalState.OPEN.value)
-    tx.execute(statement.values(state=ProposalState.WITHDRAWN.value, decided_at=func.clock_timestamp()))
+    withdrawn = tx.execute(statement.values(state=ProposalState.WITHDRAWN.value, decided_at=func.clock_timestamp()))
+    return withdrawn.rowcount > 0
 
 
 def decide(tx: Connection, proposal: Proposal, state: ProposalState, by: UUID, lock_number: int | None) -> None:

@@ -14,9 +14,9 @@ from app.domain.recipe import OutputKind, Trunk
 from app.domain.version import File
 from app.errors import MergeFailed, RegistryError
 from app.formats.inspection import Inspection
-from app.lineage import blobs, merges, versions
+from app.lineage import blobs, merges, stacks, versions
 from app.lineage.blobs import BlobRecord
-from app.lineage.engine import Database
+from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import results
 from app.services.content import read_content, stored
@@ -51,7 +51,7 @@ class Executing:
         with self.database.begin() as tx:
             claim = merges.claim(tx, execution)
             if claim is not None and claim.attempt > most_attempts:
-                merges.fail(tx, execution, claim.attempt, results.described(MergeFailed("too many attempts")))
+                self._fail(tx, execution, claim.attempt, MergeFailed("too many attempts"))
                 return None
             return claim
 
@@ -94,6 +94,8 @@ class Executing:
         plan = claim.plan
         sizes = {digest: inspection.size_bytes for digest, inspection in inspections.items()}
         with self.database.begin() as tx:
+            # before the execution is locked: a recall freezes lineage and then cancels executions
+            results.lock_targets(tx, claim.execution)
             self.holding.release(tx, claim.execution, sizes)
             for digest, inspection in sorted(inspections.items()):
                 blobs.record(tx, Digest(digest), inspection.size_bytes, inspection.as_json())
@@ -114,4 +116,11 @@ class Executing:
     def fail(self, execution: UUID, attempt: int | None, error: RegistryError) -> None:
         """Record why an execution failed for good, unless a later attempt holds it; asked for again it begins anew."""
         with self.database.begin() as tx:
-            merges.fail(tx, execution, attempt, results.described(error))
+            results.lock_targets(tx, execution)
+            self._fail(tx, execution, attempt, error)
+
+    def _fail(self, tx: Connection, execution: UUID, attempt: int | None, error: RegistryError) -> None:
+        problem = results.described(error)
+        if merges.fail(tx, execution, attempt, problem):
+            for publication in merges.waiting_publications(tx, execution):
+                stacks.note_unmerged(tx, publication.repository, publication.version, problem)

@@ -63,16 +63,19 @@ class Following:
             try:
                 outcome = self.stacking.outcome(tx, stack, told_to=maintainer)
             except RefusedPlan as error:
+                standing = stack.resolved
+                if stacks.withdraw_proposals(tx, id):
+                    # when the refusal passes this outcome is a new one again, and proposed; a rejected one is not
+                    standing = None if last is None else last.digest
+                stacks.note_resolution(tx, id, standing, described(error))
+                return
+            is_new = outcome.digest != stack.resolved
+            if is_new:
+                stacks.note_resolution(tx, id, outcome.digest, None)
                 stacks.withdraw_proposals(tx, id)
-                stacks.note_resolution(tx, id, stack.resolved, described(error))
-                return
-            if outcome.digest == stack.resolved:
-                if stack.problem is not None and last is not None and last.digest == outcome.digest:
-                    stacks.note_resolution(tx, id, outcome.digest, None)
-                return
-            stacks.note_resolution(tx, id, outcome.digest, None)
-            stacks.withdraw_proposals(tx, id)
-            if last is not None and last.digest == outcome.digest:
+            if not is_new or (last is not None and last.digest == outcome.digest):
+                # a lock whose merge was refused or failed may be merged by now
+                stacks.note_problem(tx, id, self.stacking.merge_if_due(tx, repository, stack, last))
                 return
             because = Because.RECALL if is_recalled else Because.UPDATE
             if stack.update is Update.AUTO:

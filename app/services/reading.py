@@ -102,6 +102,7 @@ class Reading:
         Raises: InvalidReference, NotFound, Deleted (the repository), Forbidden.
         """
         with self.database.begin() as tx:
+            recalls.hold_lineage(tx)
             repositories.lock(tx, self._deletable(tx, caller, name, ref).repository_id)
             # again: it may have been deleted or moved while the lock was waited for
             found = self._deletable(tx, caller, name, ref)

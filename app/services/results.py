@@ -9,12 +9,22 @@ from app.domain.merge import MergeState, Publication, Result
 from app.domain.number import VersionNumber
 from app.domain.version import Version
 from app.errors import Deleted, Forbidden, NotFound, RegistryError
-from app.lineage import accounts, events, graph, merges, recalls, repositories, versions
+from app.lineage import accounts, events, graph, merges, recalls, repositories, stacks, versions
 from app.lineage.engine import Connection
 from app.merge.methods import methods
 from app.merge.publication import result_edges
 from app.services.content import content_of_adapter, content_of_model
 from app.services.publishing import Draft, Publishing, content_digest
+
+
+def lock_targets(tx: Connection, execution: UUID) -> None:
+    """Hold lineage, and lock where an execution's result is to be published: before the execution itself, as everybody does
+    who asks for a merge under the lock of a stack."""
+    recalls.hold_lineage(tx)
+    waiting = merges.waiting_publications(tx, execution)
+    # in one order for everybody: two executions that publish to the same repositories do not wait for each other
+    for repository in sorted({publication.repository for publication in waiting}):
+        repositories.lock(tx, repository)
 
 
 def publish_waiting(tx: Connection, publishing: Publishing, execution: UUID, request: UUID | None = None) -> None:
@@ -38,7 +48,9 @@ def publish_waiting(tx: Connection, publishing: Publishing, execution: UUID, req
                 details = {"merge": str(publication.request), "state": MergeState.SUCCEEDED.value}
                 events.record(tx, EventType.MERGE_FINISHED, publication.repository, published.id, **details)
         except RegistryError as error:
-            merges.record_publication(tx, publication.request, None, described(error))
+            problem = described(error)
+            merges.record_publication(tx, publication.request, None, problem)
+            stacks.note_unmerged(tx, publication.repository, publication.version, problem)
 
 
 def publish_result(tx: Connection, publishing: Publishing, publication: Publication, result: Result) -> Version:

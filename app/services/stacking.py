@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from app.domain.caller import Caller, Scope
@@ -253,15 +254,29 @@ class Stacking:
         written = stacks.lock(tx, repository.id, number)
         if written is None:
             raise NotFound(f"lock {number}")
-        if stack.update is Update.AUTO or because is Because.PROPOSAL:
-            maintainer = accounts.caller_of_user(tx, stack.maintainer)
-            try:
-                with tx.begin_nested():
-                    self._request_merge(tx, maintainer, repository, written)
-            except RegistryError as error:
-                # the lock stands: what it names may be merged when the obstacle is gone
-                stacks.note_resolution(tx, repository.id, outcome.digest, described(error))
+        problem = self.merge_if_due(tx, repository, stack, written)
+        if problem is not None:
+            stacks.note_problem(tx, repository.id, problem)
         return written
+
+    def merge_if_due(
+        self, tx: Connection, repository: Repository, stack: Stack, lock: Lock | None
+    ) -> dict[str, Any] | None:
+        """Have a stack's last lock merged with its maintainer's rights, if it is to be and nobody has asked for it.
+
+        Returns: what is in the way, as a problem is kept. The lock stands: it is merged when the obstacle is gone.
+        """
+        if lock is None or not (stack.update is Update.AUTO or lock.because is Because.PROPOSAL):
+            return None
+        if stacks.is_merged_or_will_be(tx, lock):
+            return None
+        maintainer = accounts.caller_of_user(tx, stack.maintainer)
+        try:
+            with tx.begin_nested():
+                self._request_merge(tx, maintainer, repository, lock)
+        except RegistryError as error:
+            return described(error)
+        return None
 
     def locks(self, caller: Caller, name: RepositoryName, before: int | None, limit: int) -> list[LockView]:
         """Newest first. Raises: NotFound, Deleted, NotStack."""

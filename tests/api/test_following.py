@@ -1,6 +1,7 @@
 """Stacks kept current: events against what is computed from scratch; policies; exactly one lock per change of outcome."""
 
 import random
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.caller import Caller
-from app.errors import RegistryError
+from app.errors import MergeFailed, RegistryError
 from app.lineage import stacks
 from tests.api.conftest import Registry, User, done, make_adapter, refused
 from tests.api.test_stacks import put, versions_of
@@ -163,6 +164,65 @@ def test_a_proposal_is_accepted_rejected_or_withdrawn(registry: Registry) -> Non
     assert "open" not in [it["state"] for it in proposals(bob, "bob/chat")], "the lock that stands is right again"
     assert [it["number"] for it in done(bob.get("/stacks/bob/chat/locks"))["items"]] == [1]
     refused(bob.post("/stacks/bob/chat/proposals/9/accept"), 404, "not-found")
+
+
+def test_a_refusal_that_passes_leaves_proposals_as_they_were(registry: Registry) -> None:
+    alice = registry.user("alice")
+    for seed, name in enumerate(("x", "y")):
+        alice.publish(f"alice/{name}", make_adapter(seed), version="1.0.0")
+    put(alice, "alice/chat", "alice/x", "alice/y", update="propose")
+    registry.work()
+
+    def recalled_and_restored() -> None:
+        made = done(alice.post("/recalls", {"version": "alice/y@1.0.0", "reason": "bad"}), 201)
+        registry.work()
+        assert done(alice.get("/stacks/alice/chat"))["problem"]["type"] == "/problems/unresolvable"
+        done(alice.delete(f"/recalls/{made['id']}"), 204)
+        registry.work()
+        assert done(alice.get("/stacks/alice/chat"))["problem"] is None
+
+    recalled_and_restored()
+    assert [it["state"] for it in proposals(alice, "alice/chat")] == ["open", "withdrawn"]
+    done(alice.post("/stacks/alice/chat/proposals/2/reject"), 204)
+    recalled_and_restored()
+    assert [it["state"] for it in proposals(alice, "alice/chat")] == ["rejected", "withdrawn"]
+
+
+def test_a_lock_whose_merge_was_refused_is_merged_when_nothing_is_in_the_way(registry: Registry) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    planning = registry.services.merging.planning
+    limits = planning.limits
+    planning.limits = replace(limits, members=0)
+    put(alice, "alice/chat", "alice/x", update="auto")
+    for alias in ("one", "two"):
+        done(alice.put(f"/repositories/alice/x/aliases/{alias}", {"version": "1.0.0"}))
+        registry.work()
+        found = done(alice.get("/stacks/alice/chat"))
+        assert (found["problem"]["type"], found["lock"]["version"]) == ("/problems/plan-too-large", None)
+    planning.limits = limits
+    done(alice.put("/repositories/alice/x/aliases/three", {"version": "1.0.0"}))
+    registry.work()
+    found = done(alice.get("/stacks/alice/chat"))
+    assert (found["problem"], found["lock"]["number"], found["lock"]["version"]) == (None, 1, "1.0.0")
+
+
+def test_a_lock_whose_merge_failed_says_so_and_is_merged_again(registry: Registry) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    put(alice, "alice/chat", "alice/x", update="auto")
+    jobs(registry, twice=False)
+    with registry.services.database.begin() as tx:
+        execution = tx.execute(text("SELECT id FROM merge_executions")).scalar_one()
+        tx.execute(text("DELETE FROM procrastinate_jobs"))
+    registry.services.executing.fail(execution, None, MergeFailed("it was too much"))
+    assert done(alice.get("/stacks/alice/chat"))["problem"]["type"] == "/problems/merge-failed"
+    done(alice.put("/repositories/alice/x/aliases/prod", {"version": "1.0.0"}))
+    jobs(registry, twice=True)
+    assert registry.rows("merge_executions") == 2
+    assert registry.work() == 1
+    found = done(alice.get("/stacks/alice/chat"))
+    assert (found["problem"], found["lock"]["number"], found["lock"]["version"]) == (None, 1, "1.0.0")
 
 
 def test_a_recall_proposes_a_lock_without_it_even_where_versions_are_pinned(registry: Registry) -> None:

@@ -1,11 +1,15 @@
 """Recalls over REST: what they reach, what they stop, what they move; and that they are undone exactly."""
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
+from app.lineage.recalls import freeze_lineage
 from tests.api.conftest import Registry, User, done, make_adapter, refused
 
 
@@ -301,3 +305,38 @@ def test_what_is_published_and_merged_while_a_recall_comes_is_recalled_all_the_s
         over.set()
         assert all(work.result() > 0 for work in running)
     assert set(states(registry).values()) == {"recalled"}
+
+
+def until_frozen_out(registry: Registry) -> None:
+    """Wait until somebody waits for a recall to end."""
+    for _ in range(2_000):
+        with registry.services.database.read() as tx:
+            if tx.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")).scalar():
+                return
+        time.sleep(0.002)
+    pytest.fail("nobody waits")
+
+
+def test_whoever_waits_for_a_recall_holds_nothing_that_it_needs(registry: Registry) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    alice.publish("alice/y", make_adapter(2), version="1.0.0")
+    alice.repository("made")
+    recipe = {"layers": [{"adapter": "alice/x@1.0.0"}], "publish": {"repository": "alice/made"}}
+    done(alice.post("/merges", recipe), 202)
+    waiting: list[tuple[Callable[[], object], str]] = [
+        (registry.work, "SELECT id FROM merge_executions FOR UPDATE NOWAIT"),
+        (
+            lambda: done(alice.delete("/repositories/alice/y/versions/1.0.0"), 204),
+            "SELECT versions.id FROM versions, repositories FOR UPDATE NOWAIT",
+        ),
+    ]
+    for job, needed in waiting:
+        with ThreadPoolExecutor(1) as pool:
+            with registry.services.database.begin() as tx:
+                freeze_lineage(tx)
+                running = pool.submit(job)
+                until_frozen_out(registry)
+                assert tx.execute(text(needed)).all()
+            running.result()
+    assert done(alice.get("/repositories/alice/made/versions/main"))["version"] == "1.0.0"
