@@ -200,7 +200,9 @@ class LocalStore:
         return self.uploads / UUID(str(upload)).hex
 
     def begin_upload(self, upload: UUID) -> None:
-        """Nothing to do: the first part makes the folder."""
+        # the first part makes the folder; one that is there is used again, and spared by `sweep`
+        with suppress(FileNotFoundError):
+            os.utime(self.folder_of(upload))
 
     def write_part(self, upload: UUID, number: int, start: int, chunks: Iterable[bytes]) -> int:
         if number < 1:
@@ -245,7 +247,7 @@ class LocalStore:
         for folder in list(os.scandir(self.uploads)):
             if not local_uploads.upload_name.fullmatch(folder.name):
                 continue
-            # a part that arrives changes its folder
+            # a part that arrives changes its folder, and so does whoever begins the upload again
             with suppress(FileNotFoundError):
                 if folder.stat().st_mtime <= limit:
                     self.discard_upload(UUID(folder.name))

@@ -43,12 +43,14 @@ def parts_in(folder: Path) -> dict[int, int]:
     return dict(sorted((int(match[1]), int(match[2])) for match in found if match is not None))
 
 
-def is_file(path: Path, descriptor: int) -> bool:
-    """Whether the path still leads to the file that was opened there."""
+def check_is_file(path: Path, descriptor: int) -> None:
+    """Raises: UploadExpired where the path does not lead to the file any more that was opened there."""
     try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise UploadExpired(path.parent.name) from error
+    if not os.path.samestat(status, os.fstat(descriptor)):
+        raise UploadExpired(path.parent.name)
 
 
 @contextmanager
@@ -84,8 +86,9 @@ def put(descriptor: int, start: int, chunks: Iterable[bytes]) -> int:
 def write_part(store: "LocalStore", folder: Path, number: int, start: int, chunks: Iterable[bytes]) -> int:
     """As the protocol says. Raises: StoreFull, UploadExpired."""
     store.make_folder(folder)
+    whole = folder / whole_name
     try:
-        with writable(folder / whole_name, folder.name) as descriptor:
+        with writable(whole, folder.name) as descriptor:
             size = parts_in(folder).get(number)
             if size is None:
                 size_bytes = put(descriptor, start, chunks)
@@ -100,8 +103,17 @@ def write_part(store: "LocalStore", folder: Path, number: int, start: int, chunk
                         size_bytes = put(descriptor, start, pieces(received, None))
             with room_needed():
                 os.fsync(descriptor)
-                os.close(os.open(folder / f"{number}-{size_bytes}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+                # the upload may have been discarded meanwhile, and begun anew
+                check_is_file(whole, descriptor)
+                marker = folder / f"{number}-{size_bytes}"
+                os.close(os.open(marker, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
                 make_durable(folder)
+                try:
+                    check_is_file(whole, descriptor)
+                except UploadExpired:
+                    # it may lie among the parts of the new one
+                    marker.unlink(missing_ok=True)
+                    raise
     except FileNotFoundError as error:
         raise UploadExpired(folder.name) from error
     return size_bytes
@@ -131,8 +143,7 @@ class JoinedParts:
             try:
                 self.wait_for_writers(self.descriptor)
                 # somebody else may have joined the parts while this one waited
-                if not is_file(self.path, self.descriptor):
-                    raise UploadExpired(self.upload)
+                check_is_file(self.path, self.descriptor)
             except BaseException:
                 self.__exit__(None, None, None)
                 raise

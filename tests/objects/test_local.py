@@ -239,3 +239,36 @@ def test_names_that_are_none_of_ours_do_not_stop_the_sweep(tmp_path: Path) -> No
         assert b"".join(joined.chunks()) == b"first"
     assert store.sweep(-60) == 1
     assert {path.name for path in store.uploads.iterdir()} == {"lost+found", ".DS_Store"}
+
+
+def test_an_upload_that_is_begun_again_is_not_swept(tmp_path: Path) -> None:
+    store, upload = LocalStore(tmp_path), UUID(int=7)
+    store.begin_upload(upload)
+    store.write_part(upload, 1, 0, [b"first"])
+    os.utime(store.folder_of(upload), (0, 0))
+    store.begin_upload(upload)
+    assert store.sweep(3600) == 0
+    assert store.missing_parts(upload, [5]) == []
+    os.utime(store.folder_of(upload), (0, 0))
+    assert store.sweep(3600) == 1
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("is_begun_anew", [False, True])
+def test_a_part_of_an_upload_that_is_discarded_meanwhile_is_not_there(
+    tmp_path: Path, is_there: bool, is_begun_anew: bool
+) -> None:
+    store, upload = LocalStore(tmp_path), UUID(int=7)
+    if is_there:
+        store.write_part(upload, 1, 0, [b"first"])
+
+    def slow() -> Iterator[bytes]:
+        yield b"fir"
+        store.discard_upload(upload)
+        if is_begun_anew:
+            store.write_part(upload, 2, 5, [b"second"])
+        yield b"st"
+
+    with pytest.raises(UploadExpired):
+        store.write_part(upload, 1, 0, slow())
+    assert store.missing_parts(upload, [5, 6]) == ([1] if is_begun_anew else [1, 2])
