@@ -20,8 +20,13 @@ from app.merge.closure import Closure
 from app.merge.published import Catalogue, Published
 from app.merge.resolution import resolve_in
 
-most_rounds = 20_000
-"""Versions that one search may try."""
+most_tries = 10_000
+"""Choices of versions that may be put to the rules for one stack: to resolve it, or to explain why it cannot be.
+With a thousand versions in their lineage these take about ten seconds."""
+
+
+class SearchTooLong(Exception):
+    """The rules were asked `most_tries` times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,13 @@ def newest(
     Raises: Unresolvable, with layers of which every one is part of the conflict; PlanTooLarge for a search without end.
     """
 
+    tries = 0
+
     def refusal(chosen: Mapping[int, UUID]) -> RefusedPlan | Resolution:
+        nonlocal tries
+        tries += 1
+        if tries > most_tries:
+            raise SearchTooLong
         named = [ResolvedLayer(version, layers[place].weight, layers[place].asked) for place, version in chosen.items()]
         try:
             return resolve_in(published, named, (), base_aliases, linear=linear, overlaps=overlaps, ancestors=ancestors)
@@ -76,16 +87,17 @@ def newest(
     published = Published(catalogue)
     places = range(len(layers))
     search = Search(published, layers, refusal, is_covering=overlaps is Overlaps.COVERED)
-    found = search.best(places)
-    if found is not None:
-        resolution = refusal(found)
-        if isinstance(resolution, Resolution):
-            return resolution
-    conflict = smallest_conflict(places, lambda kept: search.best(kept) is not None)
-    raise Unresolvable(
-        [{"layer": place, "asked": layers[place].asked} for place in conflict],
-        because(layers, conflict, refusal),
-    )
+    try:
+        found = search.best(places)
+        if found is not None:
+            resolution = refusal(found)
+            if isinstance(resolution, Resolution):
+                return resolution
+        conflict = smallest_conflict(places, lambda kept: search.best(kept) is not None)
+        reason = because(layers, conflict, refusal)
+    except (SearchTooLong, ResolutionTooDeep) as error:
+        raise PlanTooLarge("choices of versions tried to resolve a stack", most_tries, tries) from error
+    raise Unresolvable([{"layer": place, "asked": layers[place].asked} for place in conflict], reason)
 
 
 def smallest_conflict(places: Iterable[int], is_solvable: Callable[[Sequence[int]], bool]) -> list[int]:
@@ -136,16 +148,17 @@ class Search:
         self.known: dict[frozenset[Candidate], RefusedPlan | Resolution] = {}
 
     def best(self, places: Sequence[int]) -> dict[int, UUID] | None:
-        """The best versions of these layers alone, by layer; None if there are none. Raises: PlanTooLarge."""
+        """The best versions of these layers alone, by layer; None if there are none.
+
+        Raises: SearchTooLong, ResolutionTooDeep.
+        """
         if not places:
             return {}
         resolver = Resolver(Provider(self, places), BaseReporter[Requirement, Candidate, int]())
         try:
-            found = resolver.resolve([Requirement(place) for place in places], max_rounds=most_rounds)
+            found = resolver.resolve([Requirement(place) for place in places], max_rounds=most_tries)
         except ResolutionImpossible:
             return None
-        except ResolutionTooDeep as error:
-            raise PlanTooLarge("versions tried to resolve a stack", most_rounds, most_rounds) from error
         return {place: found.mapping[place].version for place in places}
 
     def stands(self, chosen: frozenset[Candidate], places: Sequence[int]) -> bool:

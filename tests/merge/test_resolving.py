@@ -101,12 +101,28 @@ def test_the_explanation_says_through_which_path() -> None:
 
 
 def test_a_search_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolving, "most_rounds", 3)
+    monkeypatch.setattr(resolving, "most_tries", 3)
     world = World()
     for number in range(5):
         world.add(f"a/x{number}@1.0.0")
     with pytest.raises(PlanTooLarge):
         solve(world, *(open_layer(world, f"a/x{number}") for number in range(5)))
+
+
+def test_every_choice_counts_that_is_put_to_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    for number in range(24):
+        world.add(f"a/instruct@1.{number}.0")
+        world.add(f"a/{'x' if number < 12 else 'y'}@1.{number}.0", [f"a/instruct@1.{number}.0"])
+    layers = [open_layer(world, "a/x"), open_layer(world, "a/y")]
+    # each version alone, and every pair; then what explains the conflict
+    monkeypatch.setattr(resolving, "most_tries", 12 + 12 + 144 - 1)
+    with pytest.raises(PlanTooLarge) as refused:
+        solve(world, *layers)
+    assert refused.value.facts["found"] == 12 + 12 + 144
+    monkeypatch.setattr(resolving, "most_tries", 200)
+    with pytest.raises(Unresolvable):
+        solve(world, *layers)
 
 
 def test_many_layers_with_many_versions_are_resolved() -> None:
