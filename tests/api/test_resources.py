@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -255,3 +255,26 @@ def test_a_log_that_cannot_be_written_leaves_requests_their_answers(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
     with pytest.raises((OSError, ValueError)):
         full.write("a line")
+
+
+def test_a_head_that_does_not_come_ends_the_connection(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.http_protocol.longest_head_seconds", 2)
+
+    def slow() -> Iterator[bytes]:
+        yield b"ab"
+        time.sleep(3)
+        yield b"c"
+
+    with served(registry) as http:
+        address = (http.base_url.host, http.base_url.port or 80)
+        silent, begun = (socket.create_connection(address, timeout=30) for _ in range(2))
+        begun.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        assert (answer_to(silent), answer_to(begun)) == ("", "")
+        with closing(HTTPConnection(*address, timeout=30)) as connection:
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+            # an empty line is not yet a request
+            connection.sock.sendall(b"\r\n")
+            assert connection.sock.recv(1) == b""
+        # a body may take longer
+        assert http.put(f"/api/v1/blobs/{digest_of(b'abc')}", content=slow()).status_code == 201
