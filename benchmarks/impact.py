@@ -102,12 +102,12 @@ def recall(database: Database, dag: Dag, version: UUID) -> tuple[float, float, i
         changed = recalls.mark(tx, id, version)
         recalls.cancel_merges(tx, id)
         recalls.tell(tx, id, "version.recalled", changed, caller)
-        recalls.move_aliases(tx, changed, caller.user)
+        recalls.move_aliases(tx, changed, caller.user, is_undone=False)
     recalled = time.perf_counter()
     with database.begin() as tx:
         restored = recalls.unmark(tx, id, caller.user)
         recalls.tell(tx, id, "version.restored", restored, caller)
-        recalls.move_aliases(tx, restored, caller.user)
+        recalls.move_aliases(tx, restored, caller.user, is_undone=True)
     return recalled - began, time.perf_counter() - recalled, len(changed)
 
 

@@ -114,7 +114,6 @@ alias_repositories = text(
     """
     SELECT DISTINCT versions.repository_id
     FROM versions
-    JOIN repositories ON repositories.id = versions.repository_id AND repositories.on_recall = 'move'
     JOIN aliases ON aliases.repository_id = versions.repository_id
     WHERE versions.id = ANY(CAST(:versions AS uuid[]))
     ORDER BY versions.repository_id
@@ -124,6 +123,12 @@ alias_moves = text(
     """
     SELECT aliases.repository_id, aliases.key, aliases.name, coalesce(clean.version_id, wanted.version_id) AS target
     FROM aliases
+    JOIN repositories ON repositories.id = aliases.repository_id
+    CROSS JOIN LATERAL (
+        SELECT by_recall FROM alias_events
+        WHERE repository_id = aliases.repository_id AND key = aliases.key
+        ORDER BY id DESC LIMIT 1
+    ) AS last
     CROSS JOIN LATERAL (
         SELECT id, version_id FROM alias_events
         WHERE repository_id = aliases.repository_id AND key = aliases.key AND NOT by_recall
@@ -136,10 +141,12 @@ alias_moves = text(
         ORDER BY earlier.id DESC LIMIT 1
     ) AS clean ON true
     WHERE aliases.repository_id = ANY(CAST(:repositories AS uuid[]))
+    AND (repositories.on_recall = 'move' OR (:is_undone AND last.by_recall))
     AND aliases.version_id <> coalesce(clean.version_id, wanted.version_id)
     ORDER BY aliases.repository_id, aliases.key
     """
 )
+"""What a recall moved comes back when it is undone, whatever its repository says of recalls by then."""
 
 
 def hold_lineage(tx: Connection) -> None:
@@ -225,14 +232,16 @@ def cancel_merges(tx: Connection, recall: UUID) -> None:
     )
 
 
-def move_aliases(tx: Connection, versions: Iterable[UUID], by: UUID) -> list[tuple[UUID, str, UUID]]:
+def move_aliases(
+    tx: Connection, versions: Iterable[UUID], by: UUID, *, is_undone: bool
+) -> list[tuple[UUID, str, UUID]]:
     """Let the aliases in the repositories of these versions name what they ought to. Returns: (repository, alias, version)."""
     a = t.Alias
     repositories = list(tx.execute(alias_repositories, {"versions": list(versions)}).scalars())
     for repository in repositories:
         # aliases move under this lock
         tx.execute(select(t.Repository.id).where(t.Repository.id == repository).with_for_update(key_share=True))
-    moves = tx.execute(alias_moves, {"repositories": repositories}).all()
+    moves = tx.execute(alias_moves, {"repositories": repositories, "is_undone": is_undone}).all()
     for move in moves:
         tx.execute(
             update(a)

@@ -67,7 +67,8 @@ class Recalling:
 
     def _changed(self, tx: Connection, caller: Caller, recall: UUID, type: EventType, changed: list[UUID]) -> None:
         recalls.tell(tx, recall, type.value, changed, caller)
-        for repository, alias, version in recalls.move_aliases(tx, changed, caller.user):
+        is_undone = type is EventType.VERSION_RESTORED
+        for repository, alias, version in recalls.move_aliases(tx, changed, caller.user, is_undone=is_undone):
             events.record(tx, EventType.ALIAS_MOVED, repository, version, alias=alias)
         events.tell(tx)
 

@@ -340,3 +340,22 @@ def test_whoever_waits_for_a_recall_holds_nothing_that_it_needs(registry: Regist
                 assert tx.execute(text(needed)).all()
             running.result()
     assert done(alice.get("/repositories/alice/made/versions/main"))["version"] == "1.0.0"
+
+
+def test_what_a_recall_moved_comes_back_though_aliases_are_kept_by_then(registry: Registry) -> None:
+    alice = registry.user("alice")
+    for number in range(2):
+        alice.publish("alice/x", make_adapter(number), version=f"1.{number}.0")
+        done(alice.put("/repositories/alice/x/aliases/prod", {"version": f"1.{number}.0"}))
+
+    def prod() -> str:
+        version: str = done(alice.get("/repositories/alice/x/versions/prod"))["version"]
+        return version
+
+    made = recall(alice, "alice/x@1.1.0")
+    assert prod() == "1.0.0"
+    done(alice.patch("/repositories/alice/x", {"on_recall": "keep"}))
+    done(alice.delete(f"/recalls/{made['id']}"), 204)
+    assert prod() == "1.1.0"
+    recall(alice, "alice/x@1.1.0")
+    assert prod() == "1.1.0"
