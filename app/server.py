@@ -105,7 +105,8 @@ class Observed:
         self.http = http
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        # what is read for an answer that is given again belongs to the request that is being answered
+        if scope["type"] != "http" or "request_id" in scope.get("state", {}):
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
 from app.api.auth import Policy
+from app.api.problems import request_id_of
 from app.assembly import Services
 from app.domain.caller import Caller
 from app.errors import MalformedRequest, UploadTooLarge
@@ -20,7 +21,7 @@ from app.lineage.idempotency import KeptAnswer
 
 longest_key = 255
 deepest_body = 32
-repeated_headers = (b"authorization", b"host", b"x-request-id")
+repeated_headers = (b"authorization", b"host")
 """Of a request that is sent again: what its answer is read with."""
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -173,8 +174,8 @@ async def replayed(request: Request, kept: KeptAnswer) -> Response:
     connection = {"type", "asgi", "http_version", "server", "client", "scheme"}
     scope = {key: value for key, value in request.scope.items() if key in connection}
     scope |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
-    # the request was counted when it came
-    scope["state"] = {"is_counted": True}
+    # the request was counted and named when it came
+    scope["state"] = {"is_counted": True, "request_id": request_id_of(request)}
     scope["headers"] = [(name, value) for name, value in request.scope["headers"] if name in repeated_headers]
     messages: list[Message] = []
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from httpx2 import Response
 from sqlalchemy import text
 
 from app.logs import WithoutTokens
@@ -80,6 +81,33 @@ def test_a_request_sent_again_with_its_key_is_done_once(registry: Registry) -> N
     for bad in ("", "x" * 256):
         answer = alice.post("/repositories", {"namespace": "alice", "name": "c"}, headers={"Idempotency-Key": bad})
         refused(answer, 422, "malformed-request")
+
+
+def test_an_answer_given_again_is_named_and_counted_as_the_request_that_it_answers(registry: Registry) -> None:
+    alice = registry.user("alice")
+
+    def ask() -> Response:
+        body = {"namespace": "alice", "name": "one"}
+        return alice.post("/repositories", body, headers={"Idempotency-Key": "key"})
+
+    def counted() -> dict[str, str]:
+        lines = registry.admin.request("GET", "/metrics").text.splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if line.startswith("glulam_requests_total"))
+
+    done(ask(), 201)
+    before = counted()
+    first = ask()
+    assert done(first, 201)["name"] == "one"
+    after = counted()
+    changed = {line for line in after if after[line] != before.get(line) and "/metrics" not in line}
+    assert len(changed) == 1
+    assert 'method="POST"' in changed.pop()
+    assert alice.delete("/repositories/alice/one").status_code == 204
+    # the problem that is read in its place names the request, too
+    gone = ask()
+    refused(gone, gone.status_code, gone.json()["type"].removeprefix("/problems/"))
+    assert gone.status_code in {404, 410}
+    assert gone.headers["x-request-id"] != first.headers["x-request-id"]
 
 
 def test_eight_that_send_one_request_at_once_make_one_thing(registry: Registry) -> None:
