@@ -145,6 +145,21 @@ def _named(tx: Connection, repository: UUID, selector: Selector, caller: Caller)
     return None if found is None else found.id
 
 
+def held_in(tx: Connection, repositories: Iterable[UUID]) -> set[UUID]:
+    """The repositories of what is held by any published version of these, whoever may read it: where they change, who may
+    read the version changes."""
+    v, c = tables.Version, tables.VersionContent
+    member = aliased(v)
+    statement = (
+        select(member.repository_id)
+        .join(c, c.member_id == member.id)
+        .join(v, v.id == c.version_id)
+        .where(v.repository_id.in_(list(repositories)), v.state == VersionState.PUBLISHED.value)
+        .distinct()
+    )
+    return set(tx.execute(statement).scalars())
+
+
 def names_of_repositories(tx: Connection, ids: Iterable[UUID], caller: Caller) -> dict[UUID, tuple[str, bool]]:
     """(full name, whether the caller may read it) of each repository."""
     r, n = tables.Repository, tables.Namespace

@@ -201,7 +201,8 @@ class Stacking:
         everything = [version for layer in open_layers for version in layer.candidates]
         catalogue = graph.catalogue(tx, everything, maintainer)
         looked_at = {layer.repository for layer in definition.layers}
-        stacks.note_inputs(tx, stack.repository, looked_at | {entry.repository for entry in catalogue.values()})
+        looked_at |= stacks.held_in(tx, looked_at) | {entry.repository for entry in catalogue.values()}
+        stacks.note_inputs(tx, stack.repository, looked_at)
         with self._told(tx, told_to, definition.layers):
             resolution = newest(
                 open_layers,

@@ -188,6 +188,21 @@ def test_a_refusal_that_passes_leaves_proposals_as_they_were(registry: Registry)
     assert [it["state"] for it in proposals(alice, "alice/chat")] == ["rejected", "withdrawn"]
 
 
+def test_a_version_that_can_be_read_once_its_contents_can_is_followed(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    alice.repository("hush", visibility="private")
+    alice.publish("alice/hush", make_adapter(1), version="1.0.0")
+    alice.publish("alice/mix", make_adapter(2), version="1.0.0")
+    publish = {"repository": "alice/mix", "version": "1.1.0"}
+    registry.merge(alice, {"layers": [{"adapter": "alice/hush@1.0.0"}], "publish": publish})
+    put(bob, "bob/chat", "alice/mix", update="auto")
+    registry.work()
+    assert versions_of(done(bob.get("/stacks/bob/chat"))["lock"]) == ["alice/mix@1.0.0"]
+    done(alice.patch("/repositories/alice/hush", {"visibility": "public"}))
+    registry.work()
+    assert versions_of(done(bob.get("/stacks/bob/chat"))["lock"]) == ["alice/mix@1.1.0"]
+
+
 def test_a_lock_whose_merge_was_refused_is_merged_when_nothing_is_in_the_way(registry: Registry) -> None:
     alice = registry.user("alice")
     alice.publish("alice/x", make_adapter(1), version="1.0.0")
