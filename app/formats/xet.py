@@ -22,8 +22,12 @@ largest_xorb_bytes = 80 * 1024 * 1024
 most_chunks = 16_384
 """In one xorb."""
 largest_shard_bytes = 64 * 1024 * 1024
-most_files = 100_000
-"""In one shard."""
+most_files = 10_000
+"""In one shard, and no more than one statement of the database may name; a commit has fewer."""
+most_segments = 250_000
+"""In one shard: of its files together. 64 MiB of entries would be a million and a half."""
+largest_rebuilt_bytes = 1024**4
+"""Of a shard's files together: a few bytes may name one chunk many times."""
 header_bytes = 8
 footer_mark = b"XETBLOB"
 shard_mark = b"HFRepoMetaData"
@@ -145,6 +149,8 @@ def chunks_of(pieces: Iterable[bytes], segment: Segment) -> Iterator[bytes]:
     for piece in pieces:
         for chunk in reader.feed(piece):
             size += len(chunk)
+            if size > segment.size_bytes:
+                raise InvalidXet(f"a run of chunks has more than {segment.size_bytes} bytes")
             yield chunk
     reader.finish()
     if size != segment.size_bytes or len(reader.ends) != segment.end - segment.first:
@@ -152,29 +158,41 @@ def chunks_of(pieces: Iterable[bytes], segment: Segment) -> Iterator[bytes]:
 
 
 def read_shard(data: bytes) -> list[ShardFile]:
-    """The files that a shard lists. Raises: InvalidXet."""
+    """The files that a shard lists, each digest once: two ways to put one together make the same bytes, or none.
+
+    Raises: InvalidXet.
+    """
     if len(data) < shard_header_bytes or not data.startswith(shard_mark):
         raise InvalidXet("this is no shard")
     version = struct.unpack_from("<Q", data, 32)[0]
     if version != 2:
         raise InvalidXet(f"a shard of version {version} is not known here")
-    files: list[ShardFile] = []
+    files: dict[Digest, ShardFile] = {}
+    names: dict[str, str] = {}
+    listed = segment_count = rebuilt_bytes = 0
     at = shard_header_bytes
     while True:
         header = entry_at(data, at)
         if header[:32] == b"\xff" * 32:
-            return files
+            return list(files.values())
         flags, count = struct.unpack_from("<II", header, 32)
-        if len(files) >= most_files:
-            raise InvalidXet(f"a shard lists at most {most_files} files")
+        listed += 1
+        segment_count += count
+        if listed > most_files or segment_count > most_segments:
+            raise InvalidXet(f"a shard lists at most {most_files} files of {most_segments} runs of chunks")
         wanted = 1 + count * (2 if flags & has_verification else 1) + (1 if flags & has_metadata else 0)
         if at + wanted * entry_bytes > len(data):
             raise InvalidXet("the shard ends early")
         if not flags & has_metadata:
             raise InvalidXet("a file is listed without its sha256")
-        segments = tuple(segment_of(entry_at(data, at + (1 + index) * entry_bytes)) for index in range(count))
+        segments = tuple(segment_of(entry_at(data, at + (1 + index) * entry_bytes), names) for index in range(count))
         named = entry_at(data, at + (wanted - 1) * entry_bytes)
-        files.append(ShardFile(Digest("sha256:" + hex_of_hash(named[:32])), segments))
+        digest = Digest("sha256:" + hex_of_hash(named[:32]))
+        if digest not in files:
+            files[digest] = ShardFile(digest, segments)
+            rebuilt_bytes += files[digest].size_bytes
+        if rebuilt_bytes > largest_rebuilt_bytes:
+            raise InvalidXet(f"a shard's files have at most {largest_rebuilt_bytes} bytes")
         at += wanted * entry_bytes
 
 
@@ -185,11 +203,13 @@ def entry_at(data: bytes, at: int) -> bytes:
     return entry
 
 
-def segment_of(entry: bytes) -> Segment:
+def segment_of(entry: bytes, names: dict[str, str]) -> Segment:
+    """`names`: those that were read before; each is kept once."""
     _, size_bytes, first, end = struct.unpack_from("<IIII", entry, 32)
     if not first < end <= most_chunks:
         raise InvalidXet("a run of chunks is empty, or longer than a xorb")
-    return Segment(hex_of_hash(entry[:32]), size_bytes, first, end)
+    name = hex_of_hash(entry[:32])
+    return Segment(names.setdefault(name, name), size_bytes, first, end)
 
 
 def hex_of_hash(data: bytes) -> str:

@@ -88,8 +88,9 @@ def shard_file(
     digest: str, segments: list[tuple[str, int, int, int]], *, flags: int = 1 << 30, count: int | None = None
 ) -> bytes:
     entry = bytes(32) + struct.pack("<II", flags, len(segments) if count is None else count) + bytes(8)
-    for name, size, first, end in segments:
-        entry += hash_bytes(name) + struct.pack("<IIII", 0, size, first, end)
+    entry += b"".join(
+        hash_bytes(name) + struct.pack("<IIII", 0, size, first, end) for name, size, first, end in segments
+    )
     if flags & 1 << 31:
         entry += bytes(48) * len(segments)
     if flags & 1 << 30:

@@ -64,6 +64,29 @@ def test_chunks_are_kept_for_a_generation_and_the_next_and_then_collected(regist
     assert registry.rows("xorbs") == 0
 
 
+def test_a_repository_that_is_opened_again_has_its_chunks(registry: Registry) -> None:
+    alice = registry.user("alice")
+    repository = create(alice, "one")
+    base = cas(alice, repository)
+    done(alice.request("POST", f"{base}/v1/xorbs/default/{name}", content=chunk(data, 1)))
+    done(alice.request("DELETE", "/api/repos/delete", json={"name": "one"}))
+    assert registry.services.collecting.collect()["xorbs"] == 0
+    create(alice, "one")
+    # to its clients the address is the same, and what they sent there is there
+    assert cas(alice, repository) == base
+    listing = shard(shard_file(digest_of(data), [(name, len(data), 0, 1)]))
+    done(alice.request("POST", f"{base}/v1/shards", content=listing))
+
+
+def test_a_shard_may_name_more_xorbs_than_a_statement_has_parameters(registry: Registry) -> None:
+    alice = registry.user("alice")
+    repository = create(alice, "one")
+    base = cas(alice, repository)
+    listing = shard(shard_file(digest_of(data), [(f"{at:064x}", 10, 0, 1) for at in range(70_000)]))
+    answer = alice.request("POST", f"{base}/v1/shards", content=listing)
+    assert (answer.status_code, "are not here" in answer.text) == (400, True)
+
+
 def test_a_generation_ends_when_its_time_is_over(registry: Registry) -> None:
     services = registry.services
     now = 1_000_000.0
