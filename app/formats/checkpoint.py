@@ -1,5 +1,6 @@
 """A full model: config.json and one weights file, or several with an index."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import prod
@@ -13,6 +14,7 @@ from app.formats.json_text import read_object
 config_path = "config.json"
 index_path = "model.safetensors.index.json"
 single_weights = "model.safetensors"
+shard_pattern = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 largest_config_bytes = 256 << 10
 largest_index_bytes = 32 << 20
 
@@ -33,6 +35,8 @@ def read_checkpoint(config: bytes, index: bytes | None, weights: Mapping[str, In
         check_index(read_weight_map(index), weights)
     elif len(weights) > 1:
         raise MissingFile(index_path, "several weight files need an index")
+    elif shard_pattern.search(next(iter(weights))):
+        raise MissingFile(index_path, "a weight file that is named as one of several needs an index")
     tensors = sorted(
         ((path, tensor) for path, inspection in weights.items() for tensor in inspection.tensors),
         key=lambda entry: entry[1].name,

@@ -64,10 +64,10 @@ def translated(pattern: str) -> str:
             parts.append("(?:.*/)?")
             at += 3
         elif pattern.startswith("**", at):
-            parts.append(".*")
+            parts.append(f".{times(pattern, at, 2)}")
             at += 2
         elif pattern[at] == "*":
-            parts.append("[^/]*")
+            parts.append(f"[^/]{times(pattern, at, 1)}")
             at += 1
         elif pattern[at] == "?":
             parts.append("[^/]")
@@ -81,3 +81,9 @@ def translated(pattern: str) -> str:
             parts.append(re2.escape(pattern[at]))
             at += 1
     return "".join(parts)
+
+
+def times(pattern: str, at: int, length: int) -> str:
+    """How often a wildcard's character stands: the content of a folder is not the folder, so `a/*` and `a/**` want one."""
+    is_whole_segment = (at == 0 or pattern[at - 1] == "/") and at + length == len(pattern)
+    return "+" if is_whole_segment else "*"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from app.api.auth import ServicesDep, Writer, open_to_all
 from app.api.streams import receive
 from app.assembly import Services
+from app.domain.caller import Caller
 from app.domain.digest import hex_of
 from app.domain.git import is_lfs
 from app.domain.names import RepositoryName
@@ -98,11 +99,17 @@ def visibility_of(visibility: str | None, private: bool | None) -> Visibility | 
     return Visibility.PRIVATE if private else Visibility.PUBLIC
 
 
+def named(body: RepositoryAsked, caller: Caller) -> RepositoryName:
+    """By its whole name, by the two halves, or by the last alone in the caller's own namespace. Raises: InvalidName."""
+    namespace, _, name = body.name.rpartition("/")
+    return RepositoryName.parse(f"{body.organization or namespace or caller.name}/{name}")
+
+
 @router.post("/api/repos/create")
 def create(body: RepositoryAsked, request: Request, services: ServicesDep, caller: Writer) -> Response:
     """Make a repository, or open the caller's deleted one of this name again."""
     check_type(body.type)
-    name = RepositoryName.parse(f"{body.organization or caller.name}/{body.name.rpartition('/')[2]}")
+    name = named(body, caller)
     visibility = visibility_of(body.visibility, body.private)
     answer = {"url": f"{base_url(request)}/{name}", "name": str(name), "id": str(name)}
     try:
@@ -117,7 +124,7 @@ def create(body: RepositoryAsked, request: Request, services: ServicesDep, calle
 def delete(body: RepositoryAsked, services: ServicesDep, caller: Writer) -> Json:
     """Delete a repository; its name stays its owner's."""
     check_type(body.type)
-    name = RepositoryName(body.organization or caller.name or "", body.name.rpartition("/")[2])
+    name = named(body, caller)
     # a client that deletes twice is told that there was nothing
     services.registering.get(caller, name)
     services.registering.delete(caller, name)

@@ -83,6 +83,12 @@ def test_any_key_may_stand_in_a_models_configuration() -> None:
 
 wrong: dict[str, tuple[Any, Any, Mapping[str, bytes], type[InvalidContent]]] = {
     "no weights": (settings, None, {}, MissingFile),
+    "the first of several without an index": (
+        settings,
+        None,
+        {"model-00001-of-00003.safetensors": shards[first]},
+        MissingFile,
+    ),
     "shards without an index": (settings, None, shards, MissingFile),
     "a shard that is not there": (settings, weight_map, {first: shards[first]}, MissingFile),
     "a shard that nobody lists": (settings, {"a": first, "c": first}, shards, IndexMismatch),

@@ -20,12 +20,17 @@ with\\ space
 \\#hash
 name/
 trailing/**
+logs/*
+!logs/keep.txt
+all/**
+!all/keep.txt
 [
 """
 paths = [
     "a.log", "sub/a.log", "kept.log", "sub/kept.log", "build/x", "sub/build/x", "docs/a.txt", "docs/sub/a.txt", "cache/x",
     "sub/cache", "deep/leaf", "deep/a/b/leaf", "abc", "ac", "a/c", "xz", "zz", "pq", "rq", "with space", "#hash", "name",
     "other/name/file", "trailing/x/y", "plain.txt", "sub/plain.txt", "build",
+    "logs/a.txt", "logs/keep.txt", "logs/sub/a.txt", "all/a.txt", "all/keep.txt", "all/sub/a.txt",
 ]  # fmt: skip
 
 
