@@ -48,7 +48,7 @@ def noted(database: Database) -> Database:
 
 def defer(database: Database, name: str, **arguments: float | bool) -> None:
     with database.begin() as connection:
-        queue.defer(connection, TaskName.EXECUTE_MERGE, name=name, **arguments)
+        queue.defer(connection, TaskName.EXECUTE_MERGE, delay_seconds=0, name=name, **arguments)
 
 
 def notes(database: Database, name: str) -> list[str]:
