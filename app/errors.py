@@ -297,6 +297,24 @@ class ScopeMissing(NotAllowed):
         super().__init__(f"the token lacks the scope {scope!r}", scope=scope)
 
 
+class CrossSiteRequest(NotAllowed):
+    """A request that a browser signed with its session came from no page of this registry."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this did not come from a page of this registry: {reason}", reason=reason)
+
+
+class InsecureSignIn(NotAllowed):
+    """Signing in over plain http would show the session to everybody on the way."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"{host} is reached over plain http, which anybody on the way can read; use https, or on the server's own"
+            " machine localhost",
+            host=host,
+        )
+
+
 class Forbidden(NotAllowed):
     """The caller may read this and lacks a further right on it."""
 
@@ -663,6 +681,13 @@ class ModuleNotInBase(RefusedPlan):
         )
 
 
+class ModuleNotInResult(RefusedPlan):
+    """The output asks for the rank of a module that no layer changes."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(f"no module of the result is called {module!r}, or ends so after a dot", module=module)
+
+
 class NoExactAdapter(RefusedPlan):
     """The method's result is not low rank, so that no exact adapter exists."""
 
@@ -753,6 +778,19 @@ class TooManyFiles(OverLimit):
 
     def __init__(self, limit: int, found: int) -> None:
         super().__init__(f"{found} files, at most {limit}", limit=limit, found=found)
+
+
+class TooManyIgnoreRules(OverLimit):
+    """A `.gitignore` has more rules than are matched, or too many for the names of files and folders beside it."""
+
+    def __init__(self, rules: int, limit: int, names: int = 1) -> None:
+        names_of = f" for {names} names of files and folders" if names > 1 else ""
+        super().__init__(
+            f".gitignore has too many rules{names_of}: {rules * names}, at most {limit}",
+            rules=rules,
+            names=names,
+            limit=limit,
+        )
 
 
 class UploadTooSlow(OverLimit):
