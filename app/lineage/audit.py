@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.caller import Caller
 from app.lineage import tables as t
+from app.lineage.prepared import Prepared, inserting
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,23 @@ class AuditEvent:
     details: dict[str, Any]
 
 
+a = t.AuditEvent
+insert_event = Prepared(inserting(a.actor_id, a.action, a.subject, a.namespace_id, a.request_id, a.details))
+
+
 def record(
     tx: Connection, caller: Caller, action: str, subject: str, *, namespace: UUID | None = None, **details: Any
 ) -> None:
     """`action` is `noun.verb`; `namespace` is whose owners may read the event, besides administrators."""
-    tx.execute(
-        insert(t.AuditEvent).values(
-            actor_id=caller.user_id,
-            action=action,
-            subject=subject,
-            namespace_id=namespace,
-            request_id=caller.request_id,
-            details=details,
-        )
-    )
+    row = {
+        "actor_id": caller.user_id,
+        "action": action,
+        "subject": subject,
+        "namespace_id": namespace,
+        "request_id": caller.request_id,
+        "details": details,
+    }
+    insert_event.run(tx, row)
 
 
 def events(

@@ -3,17 +3,19 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, exists, func, or_, select
+from sqlalchemy import ARRAY, Connection, Interval, Text, any_, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from app.domain.caller import Caller
 from app.domain.digest import Digest
 from app.lineage import tables as t
-from app.lineage.access import can_read_commit
+from app.lineage.access import can_read_commit, values_of
+from app.lineage.prepared import Prepared, inserting
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +36,41 @@ class UploadRecord:
     is_expired: bool
 
 
+b = t.Blob
+insert_blob = inserting(b.digest, b.size_bytes, b.inspection, b.kind, b.git_sha1)
+upsert_blob = Prepared(insert_blob.on_conflict_do_update(index_elements=["digest"], set_={"unneeded_since": None}))
+insert_receipt = insert(t.Receipt).values(
+    user_id=bindparam("user_id"),
+    digest=bindparam("digest"),
+    expires_at=func.now() + bindparam("lease", type_=Interval),
+)
+upsert_receipt = Prepared(
+    insert_receipt.on_conflict_do_update(
+        index_elements=["user_id", "digest"], set_={"expires_at": insert_receipt.excluded.expires_at}
+    )
+)
+
+
 def record(tx: Connection, digest: Digest, size_bytes: int, inspection: dict[str, Any]) -> None:
     """The bytes are in the store, under a lease. A known row only lives anew: equal bytes are inspected equally.
 
     Who records several does so in the order of their digests: two that record the same then wait for each other once.
     """
-    values = {"size_bytes": size_bytes, "inspection": inspection}
-    values |= {"kind": inspection["kind"], "git_sha1": inspection["git_sha1"]}
-    statement = insert(t.Blob).values(digest=digest, **values)
-    tx.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"unneeded_since": None}))
+    row = {"digest": digest, "size_bytes": size_bytes, "inspection": inspection}
+    upsert_blob.run(tx, row | {"kind": inspection["kind"], "git_sha1": inspection["git_sha1"]})
 
 
 def grant_receipt(tx: Connection, user: UUID, digest: Digest, lease: timedelta) -> None:
-    statement = insert(t.Receipt).values(user_id=user, digest=digest, expires_at=func.now() + lease)
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["user_id", "digest"], set_={"expires_at": statement.excluded.expires_at}
-        )
-    )
+    upsert_receipt.run(tx, {"user_id": user, "digest": digest, "lease": lease})
 
 
-def nameable(tx: Connection, caller: Caller, digests: Iterable[str]) -> dict[str, BlobRecord]:
-    """Those of the blobs that the caller may name: uploaded in full by them, or held by a commit that they may read.
-
-    Until the transaction ends they are not collected.
-    """
-    b, c, r = t.Blob, t.Commit, t.Repository
+@cache
+def nameable_by(is_admin: bool, sees_public: bool) -> Prepared:
+    """Of the blobs `digests`, for such callers with the id `user`."""
+    c, r = t.Commit, t.Repository
     v, origin = aliased(t.Version), aliased(t.Version)
     receipt = exists().where(
-        t.Receipt.user_id == caller.user_id, t.Receipt.digest == b.digest, t.Receipt.expires_at > func.now()
+        t.Receipt.user_id == bindparam("user"), t.Receipt.digest == b.digest, t.Receipt.expires_at > func.now()
     )
     held = (
         select(t.TreeEntry.digest)
@@ -73,17 +81,27 @@ def nameable(tx: Connection, caller: Caller, digests: Iterable[str]) -> dict[str
         .where(
             t.TreeEntry.digest == b.digest,
             or_(v.id.is_(None), v.state == "published"),
-            can_read_commit(caller, v, origin),
+            can_read_commit(Caller(is_admin=is_admin, sees_public=sees_public), v, origin),
         )
         .correlate(b)
         .exists()
     )
     statement = (
         select(b.digest, b.size_bytes, b.inspection)
-        .where(b.digest.in_(list(digests)), or_(receipt, held))
+        .where(b.digest == any_(bindparam("digests", type_=ARRAY(Text))), or_(receipt, held))
         .with_for_update(read=True, key_share=True, of=b)
     )
-    return {row.digest: BlobRecord(row.digest, row.size_bytes, row.inspection) for row in tx.execute(statement)}
+    return Prepared(statement)
+
+
+def nameable(tx: Connection, caller: Caller, digests: Iterable[str]) -> dict[str, BlobRecord]:
+    """Those of the blobs that the caller may name: uploaded in full by them, or held by a commit that they may read.
+
+    Until the transaction ends they are not collected.
+    """
+    values = {"user": caller.user_id, "digests": list(digests), **values_of(caller)}
+    rows = nameable_by(caller.is_admin, caller.sees_public).all(tx, values)
+    return {row.digest: BlobRecord(row.digest, row.size_bytes, row.inspection) for row in rows}
 
 
 def get(tx: Connection, digest: str) -> BlobRecord:

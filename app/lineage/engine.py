@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import psycopg
-from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection as Connection  # part of our own interface: a service hands it from query to query
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -164,8 +163,7 @@ class Database:
                 # no transaction is begun or ended around a statement that is its own snapshot
                 if not driver.autocommit:
                     driver.autocommit = True
-                cursor = psycopg.RawCursor(driver, row_factory=namedtuple_row)
-                return cursor.execute(statement.sql, statement.positional(values), prepare=True).fetchall()
+                return statement.execute(driver, values).fetchall()
             except psycopg.OperationalError as error:
                 if driver.closed:
                     connection.invalidate(error)

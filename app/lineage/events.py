@@ -5,11 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.event import Event, EventType
 from app.lineage import event_tables as t
 from app.lineage import queue
+from app.lineage.prepared import Prepared, inserting
 from app.lineage.queue import TaskName
 
 lock_telling = text("SELECT pg_advisory_xact_lock(hashtextextended('telling', 0))")
@@ -23,10 +23,13 @@ columns = (
 )
 
 
+insert_event = Prepared(inserting(t.Event.type, t.Event.repository_id, t.Event.version_id, t.Event.details))
+
+
 def record(tx: Connection, type: EventType, repository: UUID, version: UUID | None = None, **details: Any) -> None:
     """`version`: who may not read it is told nothing of the event."""
-    values = {"type": type.value, "repository_id": repository, "version_id": version, "details": details}
-    tx.execute(insert(t.Event).values(**values))
+    row = {"type": type.value, "repository_id": repository, "version_id": version, "details": details}
+    insert_event.run(tx, row)
     tell(tx)
 
 

@@ -54,9 +54,11 @@ def release(tx: Connection, user: UUID, key: str) -> None:
 def made(tx: Connection, caller: Caller) -> str | None:
     """What the caller's request has made already, when it was sent before; until the transaction ends nobody else with
     its key gets past here."""
+    if caller.idempotency_key is None:
+        return None
     k = t.IdempotencyKey
     found = select(k.made).where(k.user_id == caller.user_id, k.key == caller.idempotency_key).with_for_update()
-    return tx.execute(found).scalar() if caller.idempotency_key is not None else None
+    return tx.execute(found).scalar()
 
 
 def note(tx: Connection, caller: Caller, made: str) -> None:

@@ -9,44 +9,54 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, text
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, text
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.lineage import tables as t
+from app.lineage.prepared import Prepared
 
 abandoned_after = timedelta(minutes=10)
 """A deletion that was noted so long ago and is not done never will be: no request to the store can be under way any more."""
 
-lock_digests = text(
-    "SELECT pg_advisory_xact_lock(hashtextextended(digest, 0))"
-    " FROM (SELECT unnest(CAST(:digests AS text[])) AS digest ORDER BY 1) AS sorted"
+lock_digests = Prepared(
+    text(
+        "SELECT pg_advisory_xact_lock(hashtextextended(digest, 0))"
+        " FROM (SELECT unnest(CAST(:digests AS text[])) AS digest ORDER BY 1) AS sorted"
+    )
 )
 
 # one statement, which every upload waits for
-take_leases = text(
-    """
-    WITH wanted AS (
-        SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[])) AS wanted (digest, size_bytes)
-    ), abandoned AS (
-        DELETE FROM deletions USING wanted
-        WHERE deletions.digest = wanted.digest AND claimed_at < now() - CAST(:abandoned_after AS interval)
-    ), going AS (
-        SELECT deletions.digest FROM deletions JOIN wanted ON wanted.digest = deletions.digest
-        WHERE claimed_at >= now() - CAST(:abandoned_after AS interval) LIMIT 1
-    ), leased AS (
-        INSERT INTO leases (holder, digest, size_bytes, namespace_id, expires_at)
-        SELECT :holder, digest, size_bytes, CAST(:namespace AS uuid), clock_timestamp() + CAST(:duration AS interval)
-        FROM wanted WHERE NOT EXISTS (SELECT FROM going)
-        ON CONFLICT (holder, digest) DO UPDATE SET expires_at = excluded.expires_at
+take_leases = Prepared(
+    text(
+        """
+        WITH wanted AS (
+            SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[])) AS wanted (digest, size_bytes)
+        ), abandoned AS (
+            DELETE FROM deletions USING wanted
+            WHERE deletions.digest = wanted.digest AND claimed_at < now() - CAST(:abandoned_after AS interval)
+        ), going AS (
+            SELECT deletions.digest FROM deletions JOIN wanted ON wanted.digest = deletions.digest
+            WHERE claimed_at >= now() - CAST(:abandoned_after AS interval) LIMIT 1
+        ), leased AS (
+            INSERT INTO leases (holder, digest, size_bytes, namespace_id, expires_at)
+            SELECT :holder, digest, size_bytes, CAST(:namespace AS uuid), clock_timestamp() + CAST(:duration AS interval)
+            FROM wanted WHERE NOT EXISTS (SELECT FROM going)
+            ON CONFLICT (holder, digest) DO UPDATE SET expires_at = excluded.expires_at
+        )
+        SELECT digest FROM going
+        """
     )
-    SELECT digest FROM going
-    """
+)
+end_leases = Prepared(
+    delete(t.Lease)
+    .where(t.Lease.holder == bindparam("ending"))
+    .returning(t.Lease.digest, (t.Lease.expires_at > func.clock_timestamp()).label("is_running"))
 )
 
 
 def lock(tx: Connection, digests: Collection[str]) -> None:
     """Until the transaction ends nobody else leases or condemns these; in one order for everybody."""
-    tx.execute(lock_digests, {"digests": list(digests)})
+    lock_digests.run(tx, {"digests": list(digests)})
 
 
 def take(
@@ -65,15 +75,13 @@ def take(
         "duration": duration,
         "abandoned_after": abandoned_after,
     }
-    going: str | None = tx.execute(take_leases, values).scalar()
-    return going
+    going = take_leases.first(tx, values)
+    return None if going is None else going.digest
 
 
 def end(tx: Connection, holder: UUID) -> set[str]:
     """The holder's leases end with this transaction. Returns what was leased until now: the rows of these may be written."""
-    x = t.Lease
-    statement = delete(x).where(x.holder == holder).returning(x.digest, x.expires_at > func.clock_timestamp())
-    return {digest for digest, is_running in tx.execute(statement) if is_running}
+    return {row.digest for row in end_leases.all(tx, {"ending": holder}) if row.is_running}
 
 
 def expire(tx: Connection) -> int:

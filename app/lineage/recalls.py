@@ -21,8 +21,9 @@ from app.lineage import event_tables as e
 from app.lineage import merge_tables as mt
 from app.lineage import tables as t
 from app.lineage.access import can_read_version
+from app.lineage.prepared import Prepared
 
-hold = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('lineage', 0))")
+hold = Prepared(text("SELECT pg_advisory_xact_lock_shared(hashtextextended('lineage', 0))"))
 freeze = text("SELECT pg_advisory_xact_lock(hashtextextended('lineage', 0))")
 
 mark_reached = text(
@@ -50,17 +51,20 @@ trained_on_marked = text(
     """
 )
 """What names a marked model as its base, and is not marked yet."""
-mark_new = text(
-    """
-    INSERT INTO recall_marks (recall_id, version_id)
-    SELECT DISTINCT recall_id, CAST(:version AS uuid) FROM recall_marks WHERE version_id = ANY(CAST(:parents AS uuid[]))
-    UNION
-    SELECT marks.recall_id, CAST(:version AS uuid)
-    FROM recall_marks marks
-    JOIN versions base ON base.id = marks.version_id AND base.content_digest = :base
-    JOIN repositories ON repositories.id = base.repository_id AND repositories.kind = 'model'
-    RETURNING recall_id
-    """
+mark_new = Prepared(
+    text(
+        """
+        INSERT INTO recall_marks (recall_id, version_id)
+        SELECT DISTINCT recall_id, CAST(:version AS uuid) FROM recall_marks
+        WHERE version_id = ANY(CAST(:parents AS uuid[]))
+        UNION
+        SELECT marks.recall_id, CAST(:version AS uuid)
+        FROM recall_marks marks
+        JOIN versions base ON base.id = marks.version_id AND base.content_digest = :base
+        JOIN repositories ON repositories.id = base.repository_id AND repositories.kind = 'model'
+        RETURNING recall_id
+        """
+    )
 )
 turn_recalled = text(
     """
@@ -151,7 +155,7 @@ alias_moves = text(
 
 def hold_lineage(tx: Connection) -> None:
     """Until the transaction ends no recall comes between what is read of lineage and what is written. Before every other lock."""
-    tx.execute(hold)
+    hold.run(tx)
 
 
 def freeze_lineage(tx: Connection) -> None:
@@ -192,7 +196,7 @@ def unmark(tx: Connection, recall: UUID, by: UUID) -> list[UUID]:
 def mark_published(tx: Connection, version: UUID, parents: Iterable[UUID], base: BaseModel | None) -> bool:
     """A version that stands on something recalled is recalled from the start; whether it is."""
     values = {"version": version, "parents": list(parents), "base": None if base is None else base.digest}
-    if not tx.execute(mark_new, values).all():
+    if not mark_new.all(tx, values):
         return False
     tx.execute(update(t.Version).where(t.Version.id == version).values(state="recalled"))
     return True

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, and_, any_, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, any_, bindparam, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -16,9 +17,10 @@ from app.domain.names import RepositoryName, key_of
 from app.domain.recall import OnRecall
 from app.domain.repository import Derivatives, Repository, Visibility
 from app.lineage import tables as t
-from app.lineage.access import can_read_repository, can_read_version
+from app.lineage.access import can_read_repository, can_read_version, values_of
 from app.lineage.codec import load_base
 from app.lineage.commits import readable_heads
+from app.lineage.prepared import Prepared
 
 Creator = aliased(t.Namespace)
 
@@ -49,7 +51,7 @@ def selection() -> Select[Any]:
     )
 
 
-def repository_of(row: Row[Any]) -> Repository:
+def repository_of(row: Any) -> Repository:
     return Repository(
         id=row.id,
         namespace_id=row.namespace_id,
@@ -70,31 +72,49 @@ def repository_of(row: Row[Any]) -> Repository:
     )
 
 
-def find(tx: Connection, name: RepositoryName, caller: Caller) -> Repository | None:
-    """A repository that the caller may read, living or deleted; a name that a move left behind leads to it."""
+@cache
+def at_name(is_admin: bool, sees_public: bool) -> Prepared:
+    """What such callers may read at this `namespace` and `name`."""
     n, r = t.Namespace, t.Repository
-    at_name = and_(n.key == key_of(name.namespace), r.key == key_of(name.name))
-    row = tx.execute(selection().where(at_name, can_read_repository(caller))).first()
-    if row is not None:
-        return repository_of(row)
+    caller = Caller(is_admin=is_admin, sees_public=sees_public)
+    is_there = and_(n.key == bindparam("namespace"), r.key == bindparam("name"))
+    return Prepared(selection().where(is_there, can_read_repository(caller)))
+
+
+@cache
+def moved_from(is_admin: bool, sees_public: bool) -> Prepared:
+    """As `at_name`, of what once was there."""
+    n, r = t.Namespace, t.Repository
+    caller = Caller(is_admin=is_admin, sees_public=sees_public)
     moved = (
         select(t.Redirect.repository_id)
         .join(n, n.id == t.Redirect.namespace_id)
-        .where(n.key == key_of(name.namespace), t.Redirect.key == key_of(name.name))
+        .where(n.key == bindparam("namespace"), t.Redirect.key == bindparam("name"))
         .scalar_subquery()
     )
-    row = tx.execute(selection().where(r.id == moved, can_read_repository(caller))).first()
+    return Prepared(selection().where(r.id == moved, can_read_repository(caller)))
+
+
+def find(tx: Connection, name: RepositoryName, caller: Caller) -> Repository | None:
+    """A repository that the caller may read, living or deleted; a name that a move left behind leads to it."""
+    values = {"namespace": key_of(name.namespace), "name": key_of(name.name), **values_of(caller)}
+    row = at_name(caller.is_admin, caller.sees_public).first(tx, values)
+    if row is None:
+        row = moved_from(caller.is_admin, caller.sees_public).first(tx, values)
     return None if row is None else repository_of(row)
 
 
+at_id = Prepared(selection().where(t.Repository.id == bindparam("id")))
+
+
 def get(tx: Connection, id: UUID) -> Repository:
-    """By uuid, whoever asks."""
-    return repository_of(tx.execute(selection().where(t.Repository.id == id)).one())
+    """By uuid, whoever asks; it is there."""
+    return repository_of(at_id.first(tx, {"id": id}))
 
 
 def find_by_id(tx: Connection, id: UUID) -> Repository | None:
     """By uuid, whoever asks: for one that a client was told."""
-    row = tx.execute(selection().where(t.Repository.id == id)).first()
+    row = at_id.first(tx, {"id": id})
     return None if row is None else repository_of(row)
 
 
@@ -126,22 +146,29 @@ def change(tx: Connection, id: UUID, values: Mapping[str, Any]) -> None:
     tx.execute(update(t.Repository).where(t.Repository.id == id).values(updated_at=func.now(), **values))
 
 
-def touch(tx: Connection, id: UUID, version: UUID) -> None:
-    """It was updated by this version; not where some of its readers may not read the version, for they must not notice."""
+def touching() -> Prepared:
     r, c, member, holder = t.Repository, t.VersionContent, aliased(t.Version), aliased(t.Repository)
     hidden = (
         select(c.member_id)
         .join(member, member.id == c.member_id)
         .join(holder, holder.id == member.repository_id)
         .where(
-            c.version_id == version,
+            c.version_id == bindparam("version"),
             holder.visibility == "private",
             holder.derivatives != "open",
             or_(r.visibility == "public", holder.namespace_id != r.namespace_id),
         )
         .correlate(r)
     )
-    tx.execute(update(r).where(r.id == id, ~hidden.exists()).values(updated_at=func.now()))
+    return Prepared(update(r).where(r.id == bindparam("touched"), ~hidden.exists()).values(updated_at=func.now()))
+
+
+touch_repository = touching()
+
+
+def touch(tx: Connection, id: UUID, version: UUID) -> None:
+    """It was updated by this version; not where some of its readers may not read the version, for they must not notice."""
+    touch_repository.run(tx, {"touched": id, "version": version})
 
 
 def move(tx: Connection, repository: Repository, namespace: UUID, name: str) -> None:
@@ -167,14 +194,19 @@ def drop_redirect(tx: Connection, namespace: UUID, name: str, repository: UUID) 
     return bool(tx.execute(statement).rowcount)
 
 
+by_id = select(t.Repository.id).where(t.Repository.id == bindparam("id"))
+# rows that refer to the repository may be written meanwhile, unless the name that they find it by changes
+lock_to_write = Prepared(by_id.with_for_update(key_share=True))
+lock_to_move = Prepared(by_id.with_for_update())
+
+
 def lock(tx: Connection, id: UUID, *, to_move: bool = False) -> Repository:
     """One writer at a time in a repository: numbers, refs and aliases move under this lock. The answer is the repository as
     it is under the lock; what was read of it before may have changed while the lock was waited for.
 
     Whoever locks a namespace too locks that first.
     """
-    # rows that refer to the repository may be written meanwhile, unless the name that they find it by changes
-    tx.execute(select(t.Repository.id).where(t.Repository.id == id).with_for_update(key_share=not to_move))
+    (lock_to_move if to_move else lock_to_write).run(tx, {"id": id})
     return get(tx, id)
 
 
@@ -243,10 +275,12 @@ def with_card_tag(tag: str, caller: Caller) -> Select[Any]:
     return select(line.c.repository_id).where(line.c.is_readable, literal(tag) == any_(line.c.tags))
 
 
+all_base_model_aliases = Prepared(select(t.BaseModelAlias.key, t.BaseModelAlias.canonical))
+
+
 def base_model_aliases(tx: Connection) -> dict[str, str]:
     """Lower-case name → canonical name."""
-    statement = select(t.BaseModelAlias.key, t.BaseModelAlias.canonical)
-    return {row.key: row.canonical for row in tx.execute(statement)}
+    return {row.key: row.canonical for row in all_base_model_aliases.all(tx)}
 
 
 def list_base_model_aliases(tx: Connection) -> list[tuple[str, str, datetime]]:

@@ -1,13 +1,13 @@
 """Versions: written once, found by number, alias, commit or digest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, func, literal, select, tuple_, update
+from sqlalchemy import ARRAY, Connection, Uuid, and_, any_, bindparam, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.domain.adapter import Adapter, Checkpoint
@@ -23,7 +23,7 @@ from app.lineage import tables as t
 from app.lineage.access import values_of
 from app.lineage.codec import dump_base, dump_facts, load_facts
 from app.lineage.engine import Database
-from app.lineage.prepared import Prepared
+from app.lineage.prepared import Prepared, inserting
 from app.lineage.version_rows import all_versions, condition, named_by, selection, version_of
 
 
@@ -50,35 +50,57 @@ class NewVersion:
     edges: Sequence[Edge]
 
 
+insert_row = Prepared(
+    inserting(
+        t.Version.id,
+        t.Version.repository_id,
+        t.Version.major,
+        t.Version.minor,
+        t.Version.patch,
+        t.Version.digest,
+        t.Version.content_digest,
+        t.Version.commit_id,
+        t.Version.base_model,
+        t.Version.summary,
+        t.Version.facts,
+        t.Version.license,
+        t.Version.datasets,
+        t.Version.metrics,
+        t.Version.notes,
+        t.Version.is_exact_linear,
+        t.Version.created_by,
+        t.Version.created_at,
+        t.Version.state,
+    )
+    .on_conflict_do_nothing(index_elements=["repository_id", "major", "minor", "patch"])
+    .returning(t.Version.id)
+)
+
+
 def insert_version(tx: Connection, version: NewVersion) -> bool:
     """False if the number is taken. Writes the version, its edges, and the closure of its contents."""
-    statement = (
-        insert(t.Version)
-        .values(
-            id=version.id,
-            repository_id=version.repository_id,
-            major=version.number.major,
-            minor=version.number.minor,
-            patch=version.number.patch,
-            digest=version.digest,
-            content_digest=version.content_digest,
-            commit_id=version.commit_id,
-            base_model=dump_base(version.base_model),
-            summary=version.summary,
-            facts=dump_facts(version.facts),
-            license=version.license,
-            datasets=list(version.datasets),
-            metrics=dict(version.metrics),
-            notes=version.notes,
-            is_exact_linear=version.is_exact_linear,
-            created_by=version.created_by,
-            created_at=version.created_at,
-            state="published",
-        )
-        .on_conflict_do_nothing(index_elements=["repository_id", "major", "minor", "patch"])
-        .returning(t.Version.id)
-    )
-    if tx.execute(statement).first() is None:
+    row = {
+        "id": version.id,
+        "repository_id": version.repository_id,
+        "major": version.number.major,
+        "minor": version.number.minor,
+        "patch": version.number.patch,
+        "digest": version.digest,
+        "content_digest": version.content_digest,
+        "commit_id": version.commit_id,
+        "base_model": dump_base(version.base_model),
+        "summary": version.summary,
+        "facts": dump_facts(version.facts),
+        "license": version.license,
+        "datasets": list(version.datasets),
+        "metrics": dict(version.metrics),
+        "notes": version.notes,
+        "is_exact_linear": version.is_exact_linear,
+        "created_by": version.created_by,
+        "created_at": version.created_at,
+        "state": "published",
+    }
+    if insert_row.first(tx, row) is None:
         return False
     if version.edges:
         tx.execute(
@@ -200,16 +222,17 @@ def files_of(tx: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[File, ...]
     return {id: tuple(found) for id, found in files.items()}
 
 
+newest_in = Prepared(
+    select(t.Version.major, t.Version.minor, t.Version.patch, t.Version.content_digest, t.Version.id)
+    .where(t.Version.repository_id == bindparam("repository"))
+    .order_by(t.Version.major.desc(), t.Version.minor.desc(), t.Version.patch.desc())
+    .limit(1)
+)
+
+
 def newest(tx: Connection, repository: UUID) -> tuple[VersionNumber, Digest, UUID] | None:
     """The highest number ever used, whatever its state, with its content digest."""
-    v = t.Version
-    statement = (
-        select(v.major, v.minor, v.patch, v.content_digest, v.id)
-        .where(v.repository_id == repository)
-        .order_by(v.major.desc(), v.minor.desc(), v.patch.desc())
-        .limit(1)
-    )
-    row = tx.execute(statement).first()
+    row = newest_in.first(tx, {"repository": repository})
     return None if row is None else (VersionNumber(row.major, row.minor, row.patch), row.content_digest, row.id)
 
 
@@ -226,9 +249,14 @@ def mark_deleted(tx: Connection, id: UUID, by: UUID) -> None:
     tx.execute(statement.values(state="deleted", deleted_at=func.now(), deleted_by=by))
 
 
-def facts_of(tx: Connection, ids: Iterable[UUID]) -> dict[UUID, Adapter | Checkpoint]:
-    statement = select(t.Version.id, t.Version.facts).where(t.Version.id.in_(list(ids)))
-    return {row.id: load_facts(row.facts) for row in tx.execute(statement)}
+facts_by_id = Prepared(
+    select(t.Version.id, t.Version.facts).where(t.Version.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+)
+
+
+def facts_of(tx: Connection, ids: Collection[UUID]) -> dict[UUID, Adapter | Checkpoint]:
+    found = facts_by_id.all(tx, {"ids": list(ids)}) if ids else []
+    return {row.id: load_facts(row.facts) for row in found}
 
 
 def edges_of(tx: Connection, id: UUID) -> tuple[Edge, ...]:
