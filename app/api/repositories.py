@@ -34,7 +34,31 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=96, pattern=r"^[
 Tags = Annotated[list[Tag], Field(max_length=64)]
 
 
-class NewRepositoryBody(Body):
+class RepositoryFields(Body):
+    """What is said of a repository when it is made, beside its name."""
+
+    kind: Kind = Kind.ADAPTER
+    base_model: BaseModelAsked | None = None
+    description: Text | None = None
+    license: Line | None = None
+    tags: Tags = []
+    visibility: Visibility | None = None
+    derivatives: Derivatives | None = Field(None, description="`inherit` unless said otherwise")
+
+    def to_value(self, name: RepositoryName) -> NewRepository:
+        return NewRepository(
+            name=name,
+            kind=self.kind,
+            base_model=base_model_of(self.base_model),
+            description=self.description,
+            license=self.license,
+            tags=tuple(self.tags),
+            visibility=self.visibility,
+            derivatives=self.derivatives,
+        )
+
+
+class NewRepositoryBody(RepositoryFields):
     model_config = example(
         {
             "namespace": "alice",
@@ -47,13 +71,6 @@ class NewRepositoryBody(Body):
 
     namespace: Name
     name: Name
-    kind: Kind = Kind.ADAPTER
-    base_model: BaseModelAsked | None = None
-    description: Text | None = None
-    license: Line | None = None
-    tags: Tags = []
-    visibility: Visibility | None = None
-    derivatives: Derivatives | None = Field(None, description="`inherit` unless said otherwise")
 
 
 class RepositoryChangeBody(Body):
@@ -105,17 +122,7 @@ def create_repository(
     body: NewRepositoryBody, services: ServicesDep, caller: Writer, response: Response
 ) -> RepositoryBody:
     """Make a repository, or open the caller's deleted one of this name again."""
-    new = NewRepository(
-        name=RepositoryName.parse(f"{body.namespace}/{body.name}"),
-        kind=body.kind,
-        base_model=base_model_of(body.base_model),
-        description=body.description,
-        license=body.license,
-        tags=tuple(body.tags),
-        visibility=body.visibility,
-        derivatives=body.derivatives,
-    )
-    made = services.registering.create(caller, new)
+    made = services.registering.create(caller, body.to_value(RepositoryName.parse(f"{body.namespace}/{body.name}")))
     response.headers["Location"] = f"/api/v1/repositories/{made.full_name}"
     return RepositoryBody.of(made)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -23,6 +24,7 @@ from app.api.bodies import (
 )
 from app.api.forms import publish_form
 from app.api.paging import PageDep, plain_text, row_number
+from app.api.repositories import RepositoryFields
 from app.api.route import JsonRoute, ReadRoute
 from app.api.streams import archive_answer, archive_responses, file_answer, file_responses
 from app.domain.names import RepositoryName
@@ -94,6 +96,9 @@ class NewVersionBody(Body):
     metrics: Annotated[dict[str, Any], Field(max_length=200)] = {}
     notes: Text | None = None
     message: Text | None = None
+    create: RepositoryFields | None = Field(
+        None, description="Makes the repository too, or neither of the two where one is refused"
+    )
 
     def to_value(self) -> NewVersion:
         builds_on = None
@@ -164,7 +169,11 @@ def publish(
     namespace: str, name: str, body: NewVersionBody, services: ServicesDep, caller: Writer, response: Response
 ) -> VersionBody:
     """Publish files that were uploaded as an immutable version."""
-    made = services.publishing.publish(caller, RepositoryName(namespace, name), body.to_value())
+    repository = RepositoryName(namespace, name)
+    create = None
+    if body.create is not None:
+        create = partial(services.registering.make, caller=caller, new=body.create.to_value(repository))
+    made = services.publishing.publish(caller, repository, body.to_value(), create)
     response.headers["Location"] = location_of(made)
     return published_body(made)
 

@@ -1,6 +1,6 @@
 """Publishing with the bytes at hand instead of digests: what a page and `curl -F` send."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import IO
@@ -9,10 +9,11 @@ from uuid import UUID
 from app.domain.caller import Caller
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
+from app.domain.repository import Repository
 from app.domain.version import Version
 from app.formats.inspection import Inspector
 from app.lineage import blobs, idempotency
-from app.lineage.engine import Database
+from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore, Staged
 from app.services import finding
 from app.services.content import Source, read_content
@@ -37,12 +38,25 @@ class FormPublishing:
         self.holding = holding
         self.publishing = publishing
 
-    def publish(self, caller: Caller, name: RepositoryName, files: Sequence[FormFile], new: NewVersion) -> Version:
+    def publish(
+        self,
+        caller: Caller,
+        name: RepositoryName,
+        files: Sequence[FormFile],
+        new: NewVersion,
+        create: Callable[[Connection], Repository] | None = None,
+    ) -> Version:
         """As `Publishing.publish`; what is refused leaves no byte."""
+
+        def repository_in(tx: Connection) -> Repository:
+            return finding.writable(tx, name, caller) if create is None else self.publishing.created(tx, create)
+
         number = None if new.version is None else VersionNumber.parse(new.version)
         self.publishing.check_files([file.path for file in files])
-        with self.database.read() as tx:
-            found = finding.writable(tx, name, caller)
+        with self.database.begin() as tx, tx.begin_nested() as savepoint:
+            found = repository_in(tx)
+            # what is to be made is made with its version, or not at all
+            savepoint.rollback()
         with ExitStack() as stack:
             staged = {file.path: stack.enter_context(self.store.stage()) for file in files}
             sources = {file.path: self._stage(file, staged[file.path]) for file in files}
@@ -60,7 +74,7 @@ class FormPublishing:
                         return earlier
                     for source in placed.values():
                         blobs.record(tx, source.digest, source.inspection.size_bytes, source.inspection.as_json())
-                    repository = finding.writable(tx, name, caller)
+                    repository = repository_in(tx)
                     version = self.publishing.write_new(tx, caller, repository, number, new, content)
                     idempotency.note(tx, caller, str(version.id))
                     if is_trial:

@@ -1,7 +1,7 @@
 """Publishing: files that were uploaded become an immutable, numbered version with its parents."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -92,17 +92,32 @@ class Publishing:
         self.holding = holding
         self.max_files = max_files
 
-    def publish(self, caller: Caller, name: RepositoryName, new: NewVersion) -> Version:
-        """Raises: NotFound, Deleted, Forbidden, UnknownBlob, ParentNotFound, VersionExists, TooManyFiles, QuotaExceeded, every
-        InvalidContent, and the RefusedPlan that a plan of this version alone would meet. Nothing is stored then."""
+    def publish(
+        self,
+        caller: Caller,
+        name: RepositoryName,
+        new: NewVersion,
+        create: Callable[[Connection], Repository] | None = None,
+    ) -> Version:
+        """
+        Args:
+            create: makes the repository, in the transaction that publishes its first version; None: it is there.
+
+        Raises: NotFound, Deleted, Forbidden, UnknownBlob, ParentNotFound, VersionExists, TooManyFiles, QuotaExceeded, every
+        InvalidContent, the RefusedPlan that a plan of this version alone would meet, and what `create` raises. Nothing is
+        stored then.
+        """
         number = None if new.version is None else VersionNumber.parse(new.version)
         self.check_files(list(new.files))
         for digest in new.files.values():
             parse_digest(digest)
         with self.database.begin() as tx:
-            repository = finding.writable(tx, name, caller)
+            if create is None:
+                repository = finding.writable(tx, name, caller)
             if (earlier := self.earlier(tx, caller)) is not None:
                 return earlier
+            if create is not None:
+                repository = self.created(tx, create)
             known = blobs.nameable(tx, caller, new.files.values())
             for path, digest in new.files.items():
                 if digest not in known:
@@ -112,6 +127,12 @@ class Publishing:
             version = self.write_new(tx, caller, repository, number, new, content)
             idempotency.note(tx, caller, str(version.id))
             return version
+
+    def created(self, tx: Connection, create: Callable[[Connection], Repository]) -> Repository:
+        """A repository that is there with its first version, or not at all."""
+        # before the lock of its namespace, as before every other
+        recalls.hold_lineage(tx)
+        return create(tx)
 
     def earlier(self, tx: Connection, caller: Caller) -> Version | None:
         """What this very request has published before, when its answer was lost."""

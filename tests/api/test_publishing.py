@@ -3,7 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.api.conftest import Registry, digest_of, done, make_adapter, refused
+from httpx2 import Response
+
+from tests.api.conftest import Registry, User, digest_of, done, make_adapter, refused
 
 root = "/repositories/alice/one"
 
@@ -30,6 +32,31 @@ def test_numbers_follow_the_content_and_are_never_used_twice(registry: Registry)
         refused(alice.try_publish("alice/one", first, version=number), 422, "invalid-version-number")
     listed = [item["version"] for item in done(alice.get(f"{root}/versions"))["items"]]
     assert listed == ["3.2.0", "3.0.0", "2.5.0", "1.1.0", "1.0.1", "1.0.0"]
+
+
+def test_a_repository_comes_with_its_first_version_or_not_at_all(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    files, root = make_adapter(1).files, "/repositories/alice/new"
+    create = {"visibility": "public", "license": "mit", "tags": ["chat"], "description": "The first"}
+
+    def publish(user: User, create: dict[str, Any], key: str | None = None, **fields: Any) -> Response:
+        body = {"files": {path: user.upload(data) for path, data in files.items()}, "create": create, **fields}
+        return user.post(f"{root}/versions", body, headers={} if key is None else {"Idempotency-Key": key})
+
+    refused(publish(alice, create, builds_on=["alice/absent@1.0.0"]), 404, "parent-not-found")
+    refused(publish(alice, create, version="one"), 422, "invalid-version-number")
+    refused(publish(alice, {"kind": "stack"}), 409, "not-published-by-hand")
+    refused(publish(bob, create), 403, "forbidden")
+    assert refused(publish(alice, {"visiblity": "public"}), 422, "malformed-request")["pointer"] == "/create/visiblity"
+    refused(alice.get(root), 404, "not-found")
+    assert registry.rows("repositories") == 0
+    made = done(publish(alice, create, key="the-first-version"), 201)
+    assert (made["reference"], made["license"]) == ("alice/new@1.0.0", "mit")
+    assert {key: done(bob.get(root))[key] for key in create} == create
+    assert done(publish(alice, create, key="the-first-version"), 201) == made
+    refused(publish(alice, create), 409, "name-exists")
+    assert alice.delete(root).status_code == 204
+    assert done(publish(alice, create), 201)["version"] == "1.0.1"
 
 
 def test_of_sixteen_that_publish_one_number_one_does(registry: Registry) -> None:
