@@ -3,10 +3,18 @@
 Source: gitignore(5), "Pattern format".
 """
 
+from functools import lru_cache
+
 import re2
 
+from app.errors import TooManyIgnoreRules, UploadTooLarge
+
 largest_bytes = 64 * 1024
-most_patterns = 1_000
+most_rules = 1_000
+most_matches = 250_000
+"""Of a rule with the name of a file or folder, for all paths that are asked: a second or so."""
+remembered_names = 4_096
+"""The files of a folder come one after another, and ask for it again."""
 
 quiet = re2.Options()
 quiet.log_errors = False
@@ -16,21 +24,30 @@ class Ignored:
     """The rules of one file; those that cannot be read say nothing, as in git."""
 
     def __init__(self, text: str) -> None:
-        self.rules: list[tuple[re2._Regexp, bool]] = []
+        """Raises: UploadTooLarge, TooManyIgnoreRules."""
+        if len(text) > largest_bytes:
+            raise UploadTooLarge(largest_bytes, len(text))
+        found = [rule for line in text.splitlines() if (rule := rule_of(line)) is not None]
+        if len(found) > most_rules:
+            raise TooManyIgnoreRules(len(found), most_rules)
+        self.rules: list[tuple[re2._Regexp, bool]] = found
         """Patterns, each with whether it takes back what an earlier one left out; the last that fits decides."""
-        for line in text[:largest_bytes].splitlines()[:most_patterns]:
-            if (rule := rule_of(line)) is not None:
-                self.rules.append(rule)
+        self.names = 0
+        """That were matched so far."""
+        self.leaves_out = lru_cache(maxsize=remembered_names)(self._leaves_out)
 
     def __contains__(self, path: str) -> bool:
-        parts = path.split("/")
+        """Raises: TooManyIgnoreRules for the names that were asked by now."""
         # what lies in a folder that is left out cannot be taken back
-        for depth in range(1, len(parts) + 1):
-            name = "/".join(parts[:depth]) + ("" if depth == len(parts) else "/")
-            found = [is_kept for pattern, is_kept in self.rules if pattern.fullmatch(name)]
-            if found and not found[-1]:
-                return True
-        return False
+        folders = (path[: at + 1] for at, character in enumerate(path) if character == "/")
+        return any(map(self.leaves_out, folders)) or self.leaves_out(path)
+
+    def _leaves_out(self, name: str) -> bool:
+        """What the rules say of a file `a/b`, or of a folder `a/b/` for itself."""
+        self.names += 1
+        if self.names * len(self.rules) > most_matches:
+            raise TooManyIgnoreRules(len(self.rules), most_matches, self.names)
+        return next((not is_kept for pattern, is_kept in reversed(self.rules) if pattern.fullmatch(name)), False)
 
 
 def rule_of(line: str) -> tuple[re2._Regexp, bool] | None:

@@ -80,7 +80,12 @@ def refusal(error: RegistryError) -> Response:
     if isinstance(error, e.EntryNotFound):
         # with it a client remembers that the file is missing, and asks once
         headers["X-Repo-Commit"] = str(error.facts["commit"])
-    return refused(400 if status == 422 else status, error.detail, codes.get(type(error)), headers)
+    if status == 422 or isinstance(error, e.UnknownBlob):
+        status = 400
+    elif status == 507:
+        # a Xet client takes every 5xx for one that passes, and sends the same for minutes
+        status = 413
+    return refused(status, error.detail, codes.get(type(error)), headers)
 
 
 def refused(status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None) -> Response:

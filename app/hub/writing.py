@@ -1,5 +1,6 @@
 """What the clients of the Hub change: repositories, branches and tags, and by commits their files."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,15 +14,16 @@ from app.domain.caller import Caller
 from app.domain.digest import hex_of
 from app.domain.git import is_lfs
 from app.domain.names import RepositoryName
+from app.domain.paths import check_path
 from app.domain.repository import Visibility
-from app.errors import InvalidConfig, MalformedRequest, NameExists
+from app.domain.version import File
+from app.errors import InvalidConfig, MalformedRequest, NameExists, UploadTooLarge
 from app.formats.card import read_card
 from app.formats.gitignore import Ignored, largest_bytes
 from app.hub.bodies import Json
 from app.hub.ndjson import CommitReader
 from app.hub.route import HubRoute, HubStream, base_url, one_line, refused
 from app.lineage.commits import main
-from app.services.browsing import Snapshot
 from app.services.committing import Committed
 from app.services.registering import NewRepository, RepositoryChange
 
@@ -207,26 +209,32 @@ def preupload(
     where = RepositoryName(namespace, name)
     services.browsing.check_writable(caller, where, branch)
     found = services.browsing.at(caller, where, branch)
-    ignored = Ignored(own_rules(services, found) if body.ignored is None else body.ignored)
-    return JSONResponse({"files": [preupload_body(file, found, file.path in ignored) for file in body.files]})
+    there = {file.path: file for file in found.files}
+    ignored = Ignored(own_rules(services, there.get(gitignore)) if body.ignored is None else body.ignored)
+    asked = [(file, file.path in ignored) for file in body.files]
+    return JSONResponse({"files": [preupload_body(file, there, is_ignored) for file, is_ignored in asked]})
 
 
-def own_rules(services: Services, found: Snapshot) -> str:
-    """The repository's own .gitignore."""
-    for file in found.files:
-        if file.path == gitignore and file.size_bytes <= largest_bytes:
-            return b"".join(services.reading.read_whole(file)).decode("utf-8", "replace")
-    return ""
+def own_rules(services: Services, file: File | None) -> str:
+    """The text of the repository's own .gitignore, if it has one. Raises: UploadTooLarge."""
+    if file is None:
+        return ""
+    if file.size_bytes > largest_bytes:
+        raise UploadTooLarge(largest_bytes, file.size_bytes)
+    return b"".join(services.reading.read_whole(file)).decode("utf-8", "replace")
 
 
-def preupload_body(asked: FileAsked, found: Snapshot, is_ignored: bool) -> Json:
+def preupload_body(asked: FileAsked, files: Mapping[str, File], is_ignored: bool) -> Json:
+    """Raises: InvalidPath of a file that a commit would be refused for, before its bytes are sent."""
+    if not is_ignored:
+        check_path(asked.path)
     is_large = is_lfs(asked.path, asked.size)
     body: Json = {
         "path": asked.path,
         "uploadMode": "lfs" if is_large else "regular",
         "shouldIgnore": is_ignored,
     }
-    there = next((file for file in found.files if file.path == asked.path), None)
+    there = files.get(asked.path)
     if there is not None and is_large:
         body["oid"] = hex_of(there.digest)
     elif there is not None and there.git_sha1 is not None:

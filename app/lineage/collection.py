@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, delete, func, or_, select, text, update
 
 from app.lineage import leases
 from app.lineage import merge_tables as mt
@@ -73,6 +73,22 @@ condemn_digests = text(
     AND NOT EXISTS (SELECT FROM leases WHERE leases.digest = digest.digest AND expires_at > clock_timestamp())
     ON CONFLICT DO NOTHING
     RETURNING digest
+    """
+)
+first_commits = text(
+    """
+    UPDATE refs SET commit_id = commits.id
+    FROM commits
+    WHERE refs.repository_id = ANY(:repositories) AND refs.name = 'main'
+    AND commits.repository_id = refs.repository_id AND commits.parents = '{}'
+    """
+)
+other_refs = text("DELETE FROM refs WHERE repository_id = ANY(:repositories) AND name <> 'main'")
+unnumbered_commits = text(
+    """
+    DELETE FROM commits
+    WHERE repository_id = ANY(:repositories) AND parents <> '{}'
+    AND NOT EXISTS (SELECT FROM versions WHERE versions.commit_id = commits.id)
     """
 )
 tombstone_versions = text(
@@ -152,13 +168,17 @@ def finish(tx: Connection, collection: UUID, digests: Collection[str]) -> None:
 
 
 def tombstone(tx: Connection, grace: timedelta) -> int:
-    """Delete the versions of repositories that were deleted so long ago; how many. Whoever reopens one later finds tombstones."""
-    r = t.Repository
+    """Delete the versions of repositories that were deleted so long ago; how many. Whoever reopens one later finds tombstones,
+    and `main` as it began: of commits that were no versions the files are going, so that they and their branches go too."""
+    r, c, v = t.Repository, t.Commit, t.Version
+    later = select(c.id).outerjoin(v, v.commit_id == c.id).where(c.repository_id == r.id, c.parents != [])
     gone = select(r.id).where(
-        r.deleted_at <= func.now() - grace, select(t.Version.id).where(t.Version.repository_id == r.id).exists()
+        r.deleted_at <= func.now() - grace, later.where(or_(v.id.is_(None), v.state != "deleted")).exists()
     )
-    locked = list(tx.execute(gone.with_for_update(skip_locked=True)).scalars())
-    return tx.execute(tombstone_versions, {"repositories": locked}).rowcount
+    locked = {"repositories": list(tx.execute(gone.with_for_update(skip_locked=True)).scalars())}
+    for statement in (first_commits, other_refs, unnumbered_commits):
+        tx.execute(statement, locked)
+    return tx.execute(tombstone_versions, locked).rowcount
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,24 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Connection, delete, func, literal, or_, select, text
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from app.domain.caller import Caller
@@ -19,6 +35,7 @@ from app.domain.version import File
 from app.lineage import tables as t
 from app.lineage.access import can_read_commit
 from app.lineage.codec import load_base
+from app.lineage.prepared import Prepared, inserting
 
 main = "main"
 
@@ -36,6 +53,50 @@ unreachable_commits = text(
     )
     DELETE FROM commits WHERE repository_id = :repository AND id NOT IN (SELECT id FROM reachable)
     """
+)
+
+changed_paths = Prepared(
+    text(
+        """
+        INSERT INTO changes (commit_id, path)
+        SELECT :id, entry.path FROM tree_entries AS entry
+        WHERE entry.tree = :tree AND NOT EXISTS (
+            SELECT FROM commits JOIN tree_entries AS before ON before.tree = commits.tree
+            WHERE commits.id = :parent AND before.path = entry.path AND before.digest = entry.digest
+        )
+        """
+    )
+)
+insert_tree = Prepared(inserting(t.Tree.id).on_conflict_do_nothing(index_elements=["id"]).returning(t.Tree.id))
+insert_entries = Prepared(
+    text(
+        "INSERT INTO tree_entries (tree, path, digest)"
+        " SELECT :tree, path, digest FROM unnest(CAST(:paths AS text[]), CAST(:digests AS text[])) AS entry (path, digest)"
+    )
+)
+insert_commit = Prepared(
+    inserting(
+        t.Commit.id,
+        t.Commit.repository_id,
+        t.Commit.parents,
+        t.Commit.tree,
+        t.Commit.author_id,
+        t.Commit.message,
+        t.Commit.created_at,
+        t.Commit.card,
+        t.Commit.tags,
+        t.Commit.origin_id,
+    )
+)
+head_of_ref = Prepared(
+    select(t.Ref.commit_id).where(t.Ref.repository_id == bindparam("repository"), t.Ref.name == bindparam("ref"))
+)
+point_ref = inserting(t.Ref.repository_id, t.Ref.name, t.Ref.commit_id)
+set_ref = Prepared(
+    point_ref.on_conflict_do_update(
+        index_elements=["repository_id", "name"],
+        set_={"commit_id": point_ref.excluded.commit_id, "updated_at": func.now()},
+    )
 )
 
 
@@ -61,12 +122,9 @@ class Ref:
 def put_tree(tx: Connection, files: Mapping[str, str]) -> str:
     """The id of the tree with these files (path → digest); equal trees are one."""
     id = tree_id(files)
-    statement = insert(t.Tree).values(id=id).on_conflict_do_nothing(index_elements=["id"]).returning(t.Tree.id)
-    if tx.execute(statement).first() is not None and files:
-        tx.execute(
-            insert(t.TreeEntry),
-            [{"tree": id, "path": path, "digest": digest} for path, digest in sorted(files.items())],
-        )
+    if insert_tree.first(tx, {"id": id}) is not None and files:
+        paths = sorted(files)
+        insert_entries.run(tx, {"tree": id, "paths": paths, "digests": [files[path] for path in paths]})
     return id
 
 
@@ -86,20 +144,20 @@ def commit(tx: Connection, new: NewCommit) -> str:
         "message": new.message,
     }
     id = hex_of(digest_of_json(record))[:40]
-    tx.execute(
-        insert(t.Commit).values(
-            id=id,
-            repository_id=new.repository,
-            parents=list(new.parents),
-            tree=new.tree,
-            author_id=new.author,
-            message=new.message,
-            created_at=now,
-            card=dict(new.card),
-            tags=list(new.tags),
-            origin_id=new.origin,
-        )
-    )
+    row = {
+        "id": id,
+        "repository_id": new.repository,
+        "parents": list(new.parents),
+        "tree": new.tree,
+        "author_id": new.author,
+        "message": new.message,
+        "created_at": now,
+        "card": dict(new.card),
+        "tags": list(new.tags),
+        "origin_id": new.origin,
+    }
+    insert_commit.run(tx, row)
+    changed_paths.run(tx, {"id": id, "tree": new.tree, "parent": new.parents[0] if new.parents else None})
     return id
 
 
@@ -112,17 +170,12 @@ def begin(tx: Connection, repository: UUID, author: UUID, author_name: str) -> N
 
 def head(tx: Connection, repository: UUID, ref: str = main) -> str | None:
     """The commit that a ref points to."""
-    return tx.execute(select(t.Ref.commit_id).where(t.Ref.repository_id == repository, t.Ref.name == ref)).scalar()
+    row = head_of_ref.first(tx, {"repository": repository, "ref": ref})
+    return None if row is None else row.commit_id
 
 
 def move_ref(tx: Connection, repository: UUID, commit_id: str, ref: str = main) -> None:
-    statement = insert(t.Ref).values(repository_id=repository, name=ref, commit_id=commit_id)
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["repository_id", "name"],
-            set_={"commit_id": statement.excluded.commit_id, "updated_at": func.now()},
-        )
-    )
+    set_ref.run(tx, {"repository_id": repository, "name": ref, "commit_id": commit_id})
 
 
 def drop_ref(tx: Connection, repository: UUID, ref: str) -> bool:
@@ -199,11 +252,10 @@ def at_ref(tx: Connection, repository: UUID, ref: str, caller: Caller) -> Commit
     Of `main` the newest commit that they may read: what they may not read, or what was deleted, is as if it had never been
     committed. Any other branch is there for whoever may read its head.
     """
+    if ref == main:
+        return heads(tx, [repository], caller).get(repository)
     id = head(tx, repository, ref)
-    if id is None or ref != main:
-        return None if id is None else get(tx, repository, id, caller)
-    found, _ = history(tx, repository, id, caller, 1)
-    return found[0] if found else None
+    return None if id is None else get(tx, repository, id, caller)
 
 
 def refs(tx: Connection, repository: UUID) -> list[Ref]:
@@ -229,16 +281,36 @@ def files_of(tx: Connection, tree: str) -> tuple[File, ...]:
 
 def history(tx: Connection, repository: UUID, id: str, caller: Caller, limit: int) -> tuple[list[Commit], str | None]:
     """A commit and those before it that the caller may read, newest first; and where the next page begins."""
-    c = t.Commit
-    first = select(c.id, c.parents, literal(0).label("position")).where(c.id == id, c.repository_id == repository)
-    line = first.cte(recursive=True)
-    before = aliased(c)
-    line = line.union_all(
-        select(before.id, before.parents, line.c.position + 1).join(line, before.id == line.c.parents[1])
-    )
-    statement = selection(caller).join(line, line.c.id == c.id).order_by(line.c.position).limit(limit + 1)
+    line = line_from(caller, repository, id, limit + 1)
+    statement = selection(caller).join(line, line.c.id == t.Commit.id).where(line.c.is_readable).order_by(line.c.passed)
     shown = [commit_of(row) for row in tx.execute(statement)]
     return shown[:limit], shown[limit].id if len(shown) > limit else None
+
+
+def last_changes(
+    tx: Connection, repository: UUID, id: str, caller: Caller, paths: Collection[str]
+) -> dict[str, Commit]:
+    """By path, the last commit up to this one that changed the file there, as its history is to the caller.
+
+    What was changed by a commit that they may not read was changed, to them, by the next one that they may.
+    """
+    line, h = line_from(caller, repository, id), t.Change
+    place = line.c.passed + cast(line.c.is_readable, Integer) - 1
+    changed = (
+        select(h.path, func.min(place).label("place"))
+        .join(line, line.c.id == h.commit_id)
+        .where(h.path == any_(literal(list(paths), ARRAY(Text))))
+        .group_by(h.path)
+        .subquery()
+    )
+    statement = (
+        selection(caller)
+        .add_columns(changed.c.path)
+        .join(line, line.c.id == t.Commit.id)
+        .join(changed, changed.c.place == line.c.passed)
+        .where(line.c.is_readable)
+    )
+    return {row.path: commit_of(row) for row in tx.execute(statement)}
 
 
 def version_before(tx: Connection, commit_id: str) -> UUID | None:
@@ -306,24 +378,41 @@ def heads(tx: Connection, repositories: Sequence[UUID], caller: Caller) -> dict[
 
 def readable_heads(caller: Caller, condition: ColumnElement[bool] | None = None) -> CTE:
     """The heads of `main` where the condition holds, and below each that the caller may not read, the commits down to the
-    first that they may: columns id, repository_id, tags, parents, is_readable."""
+    first that they may: columns id, repository_id, tags, parents, is_readable, passed."""
     f = t.Ref
-    start = walked(caller, f).where(f.name == main, *([] if condition is None else [condition]))
-    line = start.cte(recursive=True)
-    whole: CTE = line.union_all(walked(caller, line).where(~line.c.is_readable))
+    start = walked(caller, f, f.commit_id, literal(0))
+    return continued(caller, start.where(f.name == main, *([] if condition is None else [condition])), 1)
+
+
+def line_from(caller: Caller, repository: UUID, id: str, most: int | None = None) -> CTE:
+    """A commit and those before it, until so many are passed that the caller may read: columns as of `readable_heads`."""
+    start = aliased(t.Commit)
+    first = walked(caller, start, start.id, literal(0)).where(start.id == id, start.repository_id == repository)
+    return continued(caller, first, most)
+
+
+def continued(caller: Caller, first: Any, most: int | None) -> CTE:
+    line = first.cte(recursive=True)
+    passed = line.c.passed + cast(line.c.is_readable, Integer)
+    further = walked(caller, line, line.c.parents[1], passed)
+    whole: CTE = line.union_all(further if most is None else further.where(passed < most))
     return whole
 
 
-def walked(caller: Caller, above: Any) -> Any:
-    """The commits that refs lead to, or that come before others, and whether the caller may read them."""
+def walked(caller: Caller, above: Any, next_id: Any, passed: Any) -> Any:
+    """The commits that the rows above lead to, and whether the caller may read them.
+
+    Args:
+        next_id: of the commit that each row above leads to.
+        passed: how many that the caller may read stand before it.
+    """
     c, r = aliased(t.Commit), aliased(t.Repository)
     v, origin = aliased(t.Version), aliased(t.Version)
-    is_step = c.id == (above.commit_id if above is t.Ref else above.c.parents[1])
     readable = can_read_commit(caller, v, origin, r).label("is_readable")
     return (
-        select(c.id, c.repository_id, c.tags, c.parents, readable)
+        select(c.id, c.repository_id, c.tags, c.parents, readable, passed.label("passed"))
         .select_from(above)
-        .join(c, is_step)
+        .join(c, c.id == next_id)
         .join(r, r.id == c.repository_id)
         .outerjoin(v, v.commit_id == c.id)
         .outerjoin(origin, origin.id == c.origin_id)

@@ -1,9 +1,11 @@
 """Every table. Rows never leave this package: functions beside this file return frozen values.
 
 namespaces ─┬─ memberships       a user or an organisation; a user's id is its namespace's id
-            ├─ tokens, receipts, uploads, idempotency_keys
+            ├─ tokens ── sessions
+            ├─ receipts, uploads, idempotency_keys
             └─ repositories ─┬─ redirects
-                             ├─ commits ── trees ── tree_entries ── blobs
+                             ├─ commits ─┬─ trees ── tree_entries ── blobs
+                             │           └─ changes        paths that a commit changed
                              ├─ refs
                              ├─ xorbs
                              ├─ aliases, alias_events
@@ -22,6 +24,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     ForeignKey,
     Identity,
     Index,
@@ -29,6 +32,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.lineage import event_tables as event_tables  # their tables belong to the same schema
@@ -74,6 +78,16 @@ class Token(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class Session(Base):
+    """A browser that a token's user signed in with: it may what the token may, and ends with it. At rest as a token is."""
+
+    __tablename__ = "sessions"
+    sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    token_id: Mapped[UUID] = mapped_column(ForeignKey("tokens.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Repository(Base):
     __tablename__ = "repositories"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -93,6 +107,15 @@ class Repository(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleted_at: Mapped[datetime | None]
+    words: Mapped[str] = mapped_column(
+        TSVECTOR,
+        Computed(
+            "setweight(to_tsvector('simple'::regconfig, translate(name, '-_.', '   ')), 'A')"
+            " || setweight(to_tsvector('english'::regconfig, coalesce(description, '')), 'B')",
+            persisted=True,
+        ),
+    )
+    """Of its name and description, to find it by."""
     __table_args__ = (
         UniqueConstraint("namespace_id", "key"),
         CheckConstraint("kind in ('adapter', 'model', 'stack')", name="kind"),
@@ -204,6 +227,14 @@ class Commit(Base):
     origin_id: Mapped[UUID | None]
     """Of a commit that is no version: the last version before it, whose files it may hold; who may not read that one may
     not read the commit."""
+
+
+class Change(Base):
+    """A path at which a commit has another file than the commit before it had, or none had."""
+
+    __tablename__ = "changes"
+    commit_id: Mapped[str] = mapped_column(ForeignKey("commits.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
 
 
 class Ref(Base):

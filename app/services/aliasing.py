@@ -5,8 +5,8 @@ from app.domain.event import EventType
 from app.domain.names import RepositoryName, check_alias
 from app.domain.reference import Selector
 from app.domain.version import Version
-from app.errors import NotFound
-from app.lineage import aliases, audit, events
+from app.errors import NameExists, NotFound
+from app.lineage import aliases, audit, commits, events
 from app.lineage.aliases import AliasRecord
 from app.lineage.engine import Database
 from app.services import finding
@@ -16,11 +16,19 @@ class Aliasing:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def point(self, caller: Caller, name: RepositoryName, alias: str, ref: str) -> Version:
-        """Raises: InvalidName, InvalidReference, NotFound, Deleted, Forbidden."""
+    def point(self, caller: Caller, name: RepositoryName, alias: str, ref: str, *, is_new: bool = False) -> Version:
+        """
+        Args:
+            is_new: it is to be made, and not moved.
+
+        Raises: InvalidName, InvalidReference, NotFound, Deleted, Forbidden, NameExists of a branch, or if it was to be new.
+        """
         check_alias(alias)
         with self.database.begin() as tx:
             holder = finding.locked(tx, finding.writable(tx, name, caller), caller)
+            is_moved = aliases.target(tx, holder.id, alias) is not None
+            if (is_new and is_moved) or commits.head(tx, holder.id, alias) is not None:
+                raise NameExists(f"{holder.full_name}@{alias}")
             # a full reference to this repository will do, too
             own, at, selector = ref.partition("@")
             ref = selector if at and own.lower() == holder.full_name.lower() else ref

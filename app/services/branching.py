@@ -2,7 +2,7 @@
 
 from app.domain.caller import Caller
 from app.domain.commit import Commit
-from app.domain.names import RepositoryName, check_alias, check_branch
+from app.domain.names import RepositoryName, check_branch
 from app.domain.number import VersionNumber
 from app.domain.repository import Repository
 from app.errors import Forbidden, NameExists, RevisionNotFound, VersionExists
@@ -23,8 +23,8 @@ class Branching:
         with self.database.begin() as tx:
             repository = finding.locked(tx, finding.writable(tx, name, caller), caller)
             _, commit = revisions.commit_at(tx, name, start, caller)
-            named = {alias.name.lower() for alias in aliases.list_aliases(tx, repository.id, caller, None, 1_000)}
-            if commits.head(tx, repository.id, branch) is not None or branch.lower() in named:
+            is_alias = aliases.target(tx, repository.id, branch) is not None
+            if is_alias or commits.head(tx, repository.id, branch) is not None:
                 raise NameExists(f"{repository.full_name}@{branch}")
             commits.move_ref(tx, repository.id, commit.id, branch)
             self._record(tx, caller, "branch.made", repository, branch, commit)
@@ -47,19 +47,14 @@ class Branching:
         with self.database.read() as tx:
             finding.writable(tx, name, caller)
             repository, commit = revisions.commit_at(tx, name, revision, caller)
-            taken = commits.head(tx, repository.id, tag) is not None
-            taken = taken or aliases.target(tx, repository.id, tag) is not None
         if commit.number is not None and tag == str(commit.number):
             return
         if VersionNumber.looks_like(tag):
             raise VersionExists(f"{repository.full_name}@{tag}")
-        check_alias(tag)
-        if taken:
-            raise NameExists(f"{repository.full_name}@{tag}")
         if commit.number is None:
             # a name of something that is not numbered would name nothing that stays
             raise RevisionNotFound(repository.full_name, f"{revision} as a version: a tag names versions alone")
-        self.aliasing.point(caller, name, tag, str(commit.number))
+        self.aliasing.point(caller, name, tag, str(commit.number), is_new=True)
 
     def untag(self, caller: Caller, name: RepositoryName, tag: str) -> None:
         """Raises: NotFound, Deleted, Forbidden (a version's own number), RevisionNotFound."""

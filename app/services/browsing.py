@@ -19,8 +19,6 @@ from app.services import finding, revisions
 from app.services.registering import Registering
 
 most_tags = 1_000
-most_compared = 1_000
-"""Commits that are looked through for the last change of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,9 @@ class Browsing:
         """And, to `expand`, for each path the last commit that changed its file. Raises: as `at`."""
         with self.database.read() as tx:
             snapshot = self._at(tx, caller, name, revision)
-            return snapshot, last_changes(tx, caller, snapshot) if expand else {}
+            repository, commit = snapshot.repository.id, snapshot.commit.id
+            paths = [file.path for file in snapshot.files] if expand else []
+            return snapshot, commits.last_changes(tx, repository, commit, caller, paths) if paths else {}
 
     def history(
         self, caller: Caller, name: RepositoryName, revision: str, start: str | None, limit: int
@@ -139,18 +139,3 @@ class Browsing:
             if revision is not None and commits.at_ref(tx, repository.id, revision, caller) is None:
                 raise RevisionNotFound(repository.full_name, revision)
             return repository
-
-
-def last_changes(tx: Connection, caller: Caller, snapshot: Snapshot) -> dict[str, Commit]:
-    """By path; of a file that did not change for longer than is looked back, none."""
-    line, _ = commits.history(tx, snapshot.repository.id, snapshot.commit.id, caller, most_compared)
-    open_paths = {file.path: file.digest for file in snapshot.files}
-    changes: dict[str, Commit] = {}
-    for commit, before in zip(line, [*line[1:], None], strict=True):
-        earlier = {} if before is None else {file.path: file.digest for file in commits.files_of(tx, before.tree)}
-        for path in [path for path, digest in open_paths.items() if earlier.get(path) != digest]:
-            changes[path] = commit
-            del open_paths[path]
-        if not open_paths:
-            break
-    return changes

@@ -11,7 +11,7 @@ from uuid import UUID
 from app.domain.caller import Caller
 from app.domain.commit import Commit
 from app.domain.digest import Digest
-from app.domain.lineage import Edge, Kind, Relation
+from app.domain.lineage import Kind, Relation
 from app.domain.names import RepositoryName
 from app.domain.number import VersionNumber
 from app.domain.paths import check_path
@@ -32,7 +32,7 @@ from app.lineage import audit, blobs, commits, recalls, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import finding, revisions
-from app.services.card_lineage import CardLineage
+from app.services.card_lineage import CardLineage, Standing, claims, edge_to
 from app.services.cards import tags_of
 from app.services.content import (
     Content,
@@ -46,12 +46,11 @@ from app.services.content import (
     stored,
 )
 from app.services.holding import Holding
-from app.services.publishing import Draft, NewVersion, Publishing
+from app.services.publishing import NewVersion, Publishing, contents, with_contents
 
 longest_message = 10_000
 most_revisions = 100
 """From which one commit copies."""
-contents = frozenset({Relation.MERGED_FROM, Relation.EXTRACTED_FROM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,44 +306,31 @@ class Committing:
         content: Content,
         message: str,
     ) -> Committed:
-        """A commit that is a version, with the lineage that its card claims."""
-        said, warnings = self.lineage.read(
-            tx, caller, repository, NewVersion(files, message=message), content.card, content.configured_base
-        )
-        draft = self.publishing.draft(tx, caller, repository, said, content)
-        draft, silent = self._with_inheritance(tx, caller, head, draft, said)
-        draft = with_contents(draft, commits.made_of(tx, repository.id, set(files.values())))
-        number = self._number(tx, repository, content.card.get("version"))
-        made = self.publishing.write(tx, caller, repository, number, draft)
-        return Committed(repository.full_name, made.commit, made.number, (*warnings, *silent))
-
-    def _with_inheritance(
-        self, tx: Connection, caller: Caller, head: Commit, draft: Draft, said: NewVersion
-    ) -> tuple[Draft, list[str]]:
-        """The draft with the parents of the version before it, where its weights are the same and its card says nothing."""
+        """A commit that is a version, with the lineage that its card claims, or that the same weights had before."""
         id = commits.version_before(tx, head.id)
         before = None if id is None else versions.get(tx, id, caller)
-        if before is None or id is None:
-            return draft, []
-        known = versions.edges_of(tx, id)
-        digests = {file.path: file.digest for file in before.files}
-        same = all(digests.get(path) == digest for path, digest in draft.content.weights.items())
-        same = same and draft.content.config in digests.values()
-        says_nothing = said.builds_on is None and said.initialized_from is None
-        stood_on = [edge for edge in known if edge.relation in {Relation.BUILDS_ON, Relation.INITIALIZED_FROM}]
-        if not same:
-            silent = silence(before)
-            return draft, [silent] if says_nothing and silent else []
-        said_edges = (*stood_on, *draft.edges) if says_nothing else draft.edges
-        went_in = [edge for edge in known if edge.relation in contents]
-        edges = with_contents(replace(draft, edges=said_edges), went_in).edges
-        is_exact_linear = before.is_exact_linear and set(edges) == set(known)
-        return replace(
-            draft,
-            edges=edges,
-            is_exact_linear=is_exact_linear,
-            base_model=draft.base_model or before.base_model,
-        ), []
+        same = before if before is not None and has_same_weights(before, content) else None
+        standing = Standing()
+        if same is not None:
+            said_before = commits.get(tx, repository.id, same.commit, caller)
+            card = {} if said_before is None else said_before.card
+            standing = Standing(same.parents, tuple(claims(repository.kind, card)))
+        read = self.lineage.read(tx, caller, repository, NewVersion(files, message=message), content, standing)
+        draft = self.publishing.draft(tx, caller, repository, read.version, content)
+        draft = replace(draft, edges=(*draft.edges, *read.kept))
+        warnings = read.warnings
+        if same is not None:
+            went_in = [edge_to(parent) for parent in same.parents if parent.relation in contents]
+            draft = with_contents(draft, went_in)
+            draft = replace(draft, base_model=draft.base_model or same.base_model)
+        elif before is not None and read.version.builds_on is None and read.version.initialized_from is None:
+            warnings += silence(before)
+        draft = with_contents(draft, commits.made_of(tx, repository.id, set(files.values())))
+        if same is not None and same.is_exact_linear:
+            draft = replace(draft, is_exact_linear=set(draft.edges) == {edge_to(parent) for parent in same.parents})
+        number = self._number(tx, repository, content.card.get("version"))
+        made = self.publishing.write(tx, caller, repository, number, draft)
+        return Committed(repository.full_name, made.commit, made.number, warnings)
 
     def _number(self, tx: Connection, repository: Repository, said: object) -> VersionNumber | None:
         """The number that the card asks for, if it is one and free; None: the next one."""
@@ -354,23 +340,23 @@ class Committing:
         return None if versions.is_taken(tx, repository.id, number) else number
 
 
-def with_contents(draft: Draft, went_in: Sequence[Edge]) -> Draft:
-    """The draft with what went into the weights that it holds: whatever else changes, that decides who may read them."""
-    said = {(edge.parent, edge.relation) for edge in draft.edges}
-    more = tuple(edge for edge in went_in if (edge.parent, edge.relation) not in said)
-    return replace(draft, edges=(*draft.edges, *more))
+def has_same_weights(version: Version, content: Content) -> bool:
+    """Whether a version has these weights and this configuration, the weights at the same paths."""
+    digests = {file.path: file.digest for file in version.files}
+    same = all(digests.get(path) == digest for path, digest in content.weights.items())
+    return same and content.config in digests.values()
 
 
-def silence(before: Version) -> str | None:
-    """The warning of whom the version before builds on; parents that its reader may not read are not named."""
+def silence(before: Version) -> tuple[str, ...]:
+    """The warning of what the version before builds on, if it does; parents that its reader may not read are not named."""
     parents = [parent for parent in before.parents if parent.relation is Relation.BUILDS_ON]
     if not parents:
-        return None
+        return ()
     names = [", ".join(parent.reference for parent in parents if parent.is_readable)]
     if not all(parent.is_readable for parent in parents):
         names.append("on something that you may not read")
     stood_on = " and ".join(filter(None, names)).removeprefix("on ")
-    return f"{before.reference} builds on {stood_on}; the card says nothing of what this one builds on"
+    return (f"{before.reference} builds on {stood_on}; the card says nothing of what this one builds on",)
 
 
 def remove(entry: Removed, head: Commit, files: dict[str, Digest]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -42,6 +42,8 @@ from app.services.cards import tags_of
 from app.services.content import Content, read_content, stored
 from app.services.holding import Holding
 from app.services.masking import masked
+
+contents = frozenset({Relation.MERGED_FROM, Relation.EXTRACTED_FROM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,9 @@ class Publishing:
         """As `write`, of what a publisher says. Raises: ParentNotFound and NotPublishedByHand too."""
         if repository.kind is Kind.STACK:
             raise NotPublishedByHand(repository.full_name)
-        return self.write(tx, caller, repository, number, self.draft(tx, caller, repository, new, content))
+        draft = self.draft(tx, caller, repository, new, content)
+        draft = with_contents(draft, commits.made_of(tx, repository.id, set(new.files.values())))
+        return self.write(tx, caller, repository, number, draft)
 
     def draft(self, tx: Connection, caller: Caller, repository: Repository, new: NewVersion, content: Content) -> Draft:
         """Raises: ParentNotFound, NotAnAdapter, ModelExpected, MalformedRequest, InvalidReference."""
@@ -361,6 +365,13 @@ class Publishing:
                 expected, found = (module.out_features, module.in_features), shapes.get(module.name)
                 if found is not None and found != expected:
                     raise ShapeMismatch(module.name, expected, found, catalogue[id].reference)
+
+
+def with_contents(draft: Draft, went_in: Sequence[Edge]) -> Draft:
+    """The draft with what went into the weights that it holds: whatever else changes, that decides who may read them."""
+    said = {(edge.parent, edge.relation) for edge in draft.edges}
+    more = tuple(edge for edge in went_in if (edge.parent, edge.relation) not in said)
+    return replace(draft, edges=(*draft.edges, *more))
 
 
 def is_local_path(name: str) -> bool:

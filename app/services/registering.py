@@ -13,9 +13,10 @@ from app.domain.lineage import Kind
 from app.domain.names import RepositoryName, check_name, key_of
 from app.domain.repository import Derivatives, Namespace, Repository, Visibility
 from app.errors import Forbidden, NameExists, NameTaken, NotFound
-from app.lineage import accounts, audit, commits, events, idempotency, repositories, stacks
+from app.lineage import accounts, audit, commits, events, idempotency, repositories, searching, stacks
 from app.lineage.codec import dump_base
 from app.lineage.engine import Connection, Database
+from app.lineage.searching import Search
 from app.services import finding
 from app.services.holding import Holding
 
@@ -26,7 +27,8 @@ owners_fields = frozenset({"visibility", "derivatives", "on_recall"})
 @dataclass(frozen=True, slots=True)
 class NewRepository:
     name: RepositoryName
-    kind: Kind = Kind.ADAPTER
+    kind: Kind | None = None
+    """None: nothing was said, which is an adapter, or of a repository that is opened again, what it was."""
     base_model: BaseModel | None = None
     description: str | None = None
     license: str | None = None
@@ -72,7 +74,7 @@ class Registering:
         if not accounts.lock_namespace(tx, namespace.id):
             raise NotFound(new.name.namespace, "/namespace")
         values = {
-            "kind": new.kind.value,
+            "kind": (new.kind or Kind.ADAPTER).value,
             "visibility": (new.visibility or self.default_visibility).value,
             "derivatives": (new.derivatives or Derivatives.INHERIT).value,
             "base_model": dump_base(new.base_model),
@@ -95,7 +97,7 @@ class Registering:
             raise NameExists(str(new.name))
         if not caller.may_own(namespace.id):
             raise NameTaken(str(new.name))
-        if repositories.get(tx, id).kind is not new.kind:
+        if new.kind not in {None, repositories.get(tx, id).kind}:
             raise NameExists(str(new.name))
         # a default must not open what was private when it was deleted
         kept = {"kind", "created_by"} | {
@@ -147,24 +149,16 @@ class Registering:
     ) -> list[Repository]:
         """Living repositories that the caller may read; `base_model` is found by every name that the registry knows it by."""
         with self.database.read() as tx:
-            names: list[str] = []
-            if base_model is not None:
-                aliases = repositories.base_model_aliases(tx)
-                canonical = aliases.get(base_model.lower(), base_model).lower()
-                names = [canonical, *(other for other, target in aliases.items() if target.lower() == canonical)]
-            return repositories.search(
-                tx,
-                caller,
-                q=q,
-                kind=None if kind is None else kind.value,
-                namespace=namespace,
-                base_model=names,
-                tag=tag,
-                license=license,
-                sort=sort,
-                after=after,
-                limit=limit,
+            wanted = Search(
+                q,
+                None if kind is None else kind.value,
+                namespace,
+                names_of_base(tx, base_model),
+                tuple(tag),
+                license,
             )
+            found = searching.find(tx, wanted, caller, sort=sort, after=after, limit=limit)
+            return [repository for repository, _ in found]
 
     def change(self, caller: Caller, name: RepositoryName, change: RepositoryChange) -> Repository:
         """Description, licence, tags and base model by writers; visibility, derivatives and the name by owners.
@@ -252,3 +246,12 @@ class Registering:
                 raise NotFound(name)
             stacks.follow_all(tx)
             audit.record(tx, caller, "base_model_alias.removed", name)
+
+
+def names_of_base(tx: Connection, name: str | None) -> tuple[str, ...]:
+    """Every name that the registry knows a base model by, in lower case; none for None."""
+    if name is None:
+        return ()
+    aliases = repositories.base_model_aliases(tx)
+    canonical = aliases.get(name.lower(), name).lower()
+    return (canonical, *(other for other, target in aliases.items() if target.lower() == canonical))

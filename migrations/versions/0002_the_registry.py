@@ -182,6 +182,16 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "words",
+            postgresql.TSVECTOR(),
+            sa.Computed(
+                "setweight(to_tsvector('simple'::regconfig, translate(name, '-_.', '   ')), 'A')"
+                " || setweight(to_tsvector('english'::regconfig, coalesce(description, '')), 'B')",
+                persisted=True,
+            ),
+            nullable=False,
+        ),
         sa.CheckConstraint("derivatives in ('inherit', 'open')", name=op.f("ck_repositories_derivatives")),
         sa.CheckConstraint("kind in ('adapter', 'model', 'stack')", name=op.f("ck_repositories_kind")),
         sa.CheckConstraint("visibility in ('public', 'private')", name=op.f("ck_repositories_visibility")),
@@ -207,6 +217,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("sha256", name=op.f("uq_tokens_sha256")),
     )
     op.create_index(op.f("ix_tokens_user_id"), "tokens", ["user_id"], unique=False)
+    op.create_table(
+        "sessions",
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("token_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["token_id"], ["tokens.id"], name=op.f("fk_sessions_token_id")),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_sessions")),
+    )
+    op.create_index(op.f("ix_sessions_expires_at"), "sessions", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_sessions_token_id"), "sessions", ["token_id"], unique=False)
     op.create_table(
         "tree_entries",
         sa.Column("tree", sa.Text(), nullable=False),
@@ -257,6 +278,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["namespace_id"], ["namespaces.id"], name=op.f("fk_redirects_namespace_id")),
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name=op.f("fk_redirects_repository_id")),
         sa.PrimaryKeyConstraint("namespace_id", "key", name=op.f("pk_redirects")),
+    )
+    op.create_table(
+        "changes",
+        sa.Column("commit_id", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["commit_id"], ["commits.id"], name=op.f("fk_changes_commit_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("commit_id", "path", name=op.f("pk_changes")),
     )
     op.create_table(
         "refs",
@@ -429,6 +457,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_xorbs_digest"), table_name="xorbs")
     op.drop_table("xorbs")
     op.drop_table("refs")
+    op.drop_table("changes")
     op.drop_table("redirects")
     op.drop_index(op.f("ix_commits_tree"), table_name="commits")
     op.drop_index(op.f("ix_commits_repository_id"), table_name="commits")
@@ -436,6 +465,9 @@ def downgrade() -> None:
     op.drop_table("uploads")
     op.drop_index(op.f("ix_tree_entries_digest"), table_name="tree_entries")
     op.drop_table("tree_entries")
+    op.drop_index(op.f("ix_sessions_token_id"), table_name="sessions")
+    op.drop_index(op.f("ix_sessions_expires_at"), table_name="sessions")
+    op.drop_table("sessions")
     op.drop_index(op.f("ix_tokens_user_id"), table_name="tokens")
     op.drop_table("tokens")
     op.drop_index("ix_repositories_updated", table_name="repositories")

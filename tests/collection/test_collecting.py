@@ -13,6 +13,7 @@ from app.errors import BeingCollected, NotReady
 from app.settings import Settings
 from tests.api.conftest import Registry, digest_of, done, make_adapter, refused, with_s3
 from tests.collection.conftest import Collected
+from tests.hub import talking
 from tests.s3server.server import S3Server
 
 one, two = make_adapter(1), make_adapter(2)
@@ -93,6 +94,37 @@ def test_a_deleted_repository_can_be_reopened_whole_for_a_grace_period_and_empty
     alice.repository("a")
     refused(alice.get("/repositories/alice/a/versions/1.0.0"), 410, "deleted")
     refused(alice.try_publish("alice/a", one.files, version="1.0.0"), 409, "version-exists")
+
+
+@pytest.mark.parametrize("has_version", [True, False])
+def test_a_repository_that_is_reopened_after_its_files_went_begins_anew(
+    collected: Collected, has_version: bool
+) -> None:
+    alice = collected.registry.user("alice")
+    name = talking.create(alice, "a")
+    first = talking.pushed(alice, name, {"README.md": b"# First"})
+    beginning = talking.get(alice, f"/api/models/{name}/commits/main").json()[-1]["id"]
+    if has_version:
+        talking.pushed(alice, name, one.files)
+    done(alice.request("POST", f"/api/models/{name}/branch/draft", json={}))
+    draft = talking.pushed(alice, name, {"draft.txt": b"draft"}, branch="draft")
+    collected.days(1)
+    assert talking.get(alice, f"/{name}/resolve/{draft}/draft.txt").status_code == 200
+    done(alice.delete(f"/repositories/{name}"), 204)
+    collected.days(3)
+    assert collected.digests() == set()
+    talking.create(alice, "a")
+    # what has lost its files is not shown as if it had them
+    for revision in (first, draft, "draft"):
+        answer = talking.get(alice, f"/api/models/{name}/tree/{revision}")
+        assert answer.headers.get("X-Error-Code") == "RevisionNotFound", answer.text
+    found = talking.get(alice, f"/api/models/{name}").json()
+    assert (found["sha"], found["siblings"]) == (beginning, [])
+    again = talking.pushed(alice, name, {"README.md": b"# Again"})
+    assert [entry["id"] for entry in talking.get(alice, f"/api/models/{name}/commits/main").json()] == [
+        again,
+        beginning,
+    ]
 
 
 def test_a_merge_that_waits_keeps_its_inputs(collected: Collected) -> None:

@@ -228,6 +228,24 @@ def a_large_folder():
 
 
 @chapter
+def many_files():
+    folder = work / "six-hundred"
+    for number in range(600):
+        (folder / str(number % 7)).mkdir(parents=True, exist_ok=True)
+        (folder / str(number % 7) / f"{number}.txt").write_text(str(number))
+    api.create_repo(f"{me}/six-hundred")
+    # newer clients make several commits of it
+    api.upload_folder(repo_id=f"{me}/six-hundred", folder_path=folder)
+    assert len(api.list_repo_files(f"{me}/six-hundred")) == 600
+    sha = api.model_info(f"{me}/six-hundred").sha
+    assert api.upload_folder(repo_id=f"{me}/six-hundred", folder_path=folder).oid == sha
+    # the listing comes in pages, and files come with the folder's path alone
+    local = Path(snapshot_download(f"{me}/six-hundred", allow_patterns="3/*"))
+    assert sorted(path.name for path in local.rglob("*.txt")) == sorted(f"{n}.txt" for n in range(600) if n % 7 == 3)
+    api.delete_repo(f"{me}/six-hundred")
+
+
+@chapter
 def reading_parts():
     api.create_branch(name, branch="model")
     api.upload_file(path_or_fileobj=weights, path_in_repo="model.safetensors", repo_id=name, revision="model")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,34 @@ class Listening(uvicorn.Server):
         """They belong to the tests."""
 
 
+def client_environment(url: str, home: Path, token: str | None, *, xet: bool = True) -> dict[str, str]:
+    """What a client's process is started with: nothing of the machine's own settings of Hugging Face."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING_FACE"))}
+    own = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+    own |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+    if token is not None:
+        own["HF_TOKEN"] = token
+    if not xet:
+        own["HF_HUB_DISABLE_XET"] = "1"
+    return kept | own
+
+
+def run_client(script: str, arguments: Sequence[str], environment: Mapping[str, str], *, python: str, cwd: Path) -> Any:
+    """Run a script with a client's Python; what it prints last is its answer, as JSON."""
+    done = subprocess.run(
+        [python, "-c", script, *arguments],
+        env=dict(environment),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    lines = done.stdout.strip().splitlines()
+    return json.loads(lines[-1]) if lines else None
+
+
 @dataclass
 class Hub:
     """A registry under an address."""
@@ -44,16 +72,8 @@ class Hub:
         return self.registry.user(name)
 
     def environment(self, user: User | None, *, xet: bool = True) -> dict[str, str]:
-        """What a client's process is started with: nothing of the machine's own settings of Hugging Face."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING_FACE"))}
         home = self.folder / ("home" if user is None else f"home-{user.name}")
-        own = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-        own |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
-        if user is not None and user.token is not None:
-            own["HF_TOKEN"] = user.token
-        if not xet:
-            own["HF_HUB_DISABLE_XET"] = "1"
-        return kept | own
+        return client_environment(self.url, home, None if user is None else user.token, xet=xet)
 
     def run(
         self,
@@ -62,22 +82,14 @@ class Hub:
         user: User | None = None,
         python: str = newest,
         xet: bool = True,
-        cwd: Path | None = None,
         others: dict[str, str] | None = None,
     ) -> Any:
-        """Run a script with a client's Python; what it prints last is its answer, as JSON."""
-        done = subprocess.run(
-            [python, "-c", script, *arguments],
-            env=self.environment(user, xet=xet) | (others or {}),
-            cwd=cwd or self.folder,
-            capture_output=True,
-            text=True,
-            timeout=1500,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-        lines = done.stdout.strip().splitlines()
-        return json.loads(lines[-1]) if lines else None
+        environment = self.environment(user, xet=xet) | (others or {})
+        return run_client(script, arguments, environment, python=python, cwd=self.folder)
+
+
+class Listen(Protocol):
+    def __call__(self, app: ASGIApp, **config: Any) -> str: ...
 
 
 class Serve(Protocol):
@@ -85,12 +97,12 @@ class Serve(Protocol):
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Gives registries addresses; others may stand before their applications."""
+def listen() -> Iterator[Listen]:
+    """Gives applications addresses; further arguments are uvicorn's own."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(registry: Registry, app: ASGIApp | None = None) -> Hub:
-        server = Listening(uvicorn.Config(app or registry.app, port=0, log_config=None, lifespan="off"))
+    def start(app: ASGIApp, **config: Any) -> str:
+        server = Listening(uvicorn.Config(app, port=0, log_config=None, lifespan="off", **config))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         running.append((server, thread))
@@ -98,12 +110,18 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             assert thread.is_alive()
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        return Hub(registry, f"http://127.0.0.1:{port}", tmp_path)
+        return f"{'https' if 'ssl_certfile' in config else 'http'}://127.0.0.1:{port}"
 
     yield start
-    for server, thread in running:
+    for server, thread in reversed(running):
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture
+def serve(listen: Listen, tmp_path: Path) -> Serve:
+    """Gives registries addresses; others may stand before their applications."""
+    return lambda registry, app=None: Hub(registry, listen(app or registry.app), tmp_path)
 
 
 @pytest.fixture

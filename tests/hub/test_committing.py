@@ -143,6 +143,85 @@ def test_parents_stay_when_only_the_readme_changes(registry: Registry) -> None:
     assert done(alice.get("/repositories/alice/dialogue/versions/latest"))["builds_on"] == []
 
 
+@pytest.mark.parametrize(
+    "said", ["alice/instruct", "alice/instruct@prod", "{version: alice/instruct@prod, weight: 0.5}"]
+)
+def test_the_same_weights_stand_where_they_stood_when_what_a_card_means_has_moved(
+    registry: Registry, said: str
+) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/instruct", make_adapter(1))
+    done(alice.put("/repositories/alice/instruct/aliases/prod", {"version": "1.0.0"}))
+    name = create(alice, "dialogue")
+    weight = 0.5 if "weight" in said else 1.0
+    head = f"builds_on:\n- {said}"
+    pushed(alice, name, make_adapter(3).files | {"README.md": card(head)})
+    done(alice.try_publish("alice/instruct", make_adapter(2).files), 201)
+    done(alice.put("/repositories/alice/instruct/aliases/prod", {"version": "1.1.0"}))
+
+    def stands_on() -> list[tuple[str, float]]:
+        found = done(alice.get(f"/repositories/{name}/versions/latest"))
+        return [(edge["reference"], edge["weight"]) for edge in found["builds_on"]]
+
+    pushed(alice, name, {"README.md": card(head, "A typo less")})
+    assert stands_on() == [("alice/instruct@1.0.0", weight)]
+    # also when it is deleted: the weights were trained on it all the same
+    assert alice.delete("/repositories/alice/instruct/versions/1.0.0").status_code == 204
+    pushed(alice, name, {"README.md": card(head, "Two typos less")})
+    assert stands_on() == [("alice/instruct@1.0.0", weight)]
+    # what is said anew counts
+    pushed(alice, name, {"README.md": card("builds_on: alice/instruct@1.1.0")})
+    assert stands_on() == [("alice/instruct@1.1.0", 1.0)]
+    # other weights were trained now
+    pushed(alice, name, make_adapter(4).files | {"README.md": card("builds_on: alice/instruct")})
+    assert stands_on() == [("alice/instruct@1.1.0", 1.0)]
+
+
+def test_a_card_that_says_what_it_said_takes_nothing_from_what_was_said_over_rest(registry: Registry) -> None:
+    alice = registry.user("alice")
+    for name, seed in (("instruct", 1), ("origin", 2), ("other", 3)):
+        alice.publish(f"alice/{name}", make_adapter(seed))
+    files = make_adapter(4).files | {"README.md": card("builds_on: alice/instruct")}
+    said = {"builds_on": [{"version": "alice/instruct@1.0.0", "weight": 0.7}], "initialized_from": "alice/origin@1.0.0"}
+    alice.publish("alice/dialogue", files, **said)
+    pushed(alice, "alice/dialogue", {"README.md": card("builds_on: alice/instruct", "A typo less")})
+    found = done(alice.get("/repositories/alice/dialogue/versions/1.0.1"))
+    assert [(edge["reference"], edge["weight"]) for edge in found["builds_on"]] == [("alice/instruct@1.0.0", 0.7)]
+    assert found["initialized_from"]["reference"] == "alice/origin@1.0.0"
+    pushed(alice, "alice/dialogue", {"README.md": card("builds_on: alice/other\ninitialized_from: []")})
+    found = done(alice.get("/repositories/alice/dialogue/versions/latest"))
+    assert [edge["reference"] for edge in found["builds_on"]] == ["alice/other@1.0.0"]
+    assert found["initialized_from"] is None
+
+
+def test_a_parent_that_came_later_is_found_by_the_next_commit(registry: Registry) -> None:
+    alice = registry.user("alice")
+    name = create(alice, "early")
+    assert warnings(push(alice, name, make_adapter(3).files | {"README.md": card("builds_on: alice/late")}))
+    alice.publish("alice/late", make_adapter(1))
+    assert warnings(push(alice, name, {"README.md": card("builds_on: alice/late", "Again")})) == []
+    found = done(alice.get(f"/repositories/{name}/versions/latest"))
+    assert [edge["reference"] for edge in found["builds_on"]] == ["alice/late@1.0.0"]
+
+
+def test_who_may_not_read_a_parent_cannot_take_it_away_by_a_commit(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    members = [{"user": "alice", "role": "owner"}, {"user": "bob", "role": "writer"}]
+    done(alice.post("/organizations", {"name": "acme", "members": members}), 201)
+    alice.repository("secret", visibility="private")
+    alice.publish("alice/secret", make_adapter(1))
+    for said in ("builds_on: alice/secret", "base_model: alice/secret", "license: mit"):
+        name = create(alice, said.partition(":")[0], organization="acme").replace("alice/", "acme/")
+        alice.try_publish(name, make_adapter(3).files | {"README.md": card(said)}, builds_on=["alice/secret@1.0.0"])
+        answer = push(bob, name, {"README.md": card(said, "A typo less")})
+        assert (answer.status_code, versions(alice, name)) == (409, ["1.0.0"]), answer.text
+        assert "secret" not in answer.text
+        # who may, commits, and it stays
+        pushed(alice, name, {"README.md": card(said, "A typo less")})
+        found = done(alice.get(f"/repositories/{name}/versions/1.0.1"))
+        assert [edge["reference"] for edge in found["builds_on"]] == ["alice/secret@1.0.0"]
+
+
 def test_a_warning_names_no_parent_that_the_committer_may_not_read(registry: Registry) -> None:
     alice, bob = registry.user("alice"), registry.user("bob")
     members = [{"user": "alice", "role": "owner"}, {"user": "bob", "role": "writer"}]
@@ -222,6 +301,18 @@ def test_what_was_merged_stays_hidden_wherever_its_weights_go(registry: Registry
     assert answer.status_code == 404 or digest_of(answer.content) != hidden
 
 
+def test_what_was_merged_stays_hidden_also_when_its_weights_are_published_over_rest(registry: Registry) -> None:
+    alice, bob = registry.user("alice"), registry.user("bob")
+    merge_secretly(registry)
+    merged = done(alice.get("/repositories/alice/merged/versions/1.0.0"))
+    files = {file["path"]: file["digest"] for file in merged["files"]} | {"README.md": alice.upload(b"# Words")}
+    again = done(alice.post("/repositories/alice/merged/versions", {"files": files}), 201)
+    assert again["version"] == "1.0.1"
+    assert {edge["reference"] for edge in again["merged_from"]} == {"alice/open@1.0.0", "alice/secret@1.0.0"}
+    assert bob.get("/repositories/alice/merged/versions/1.0.1").status_code == 404
+    assert get(bob, "/alice/merged/resolve/1.0.1/adapter_model.safetensors").status_code == 404
+
+
 def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry: Registry) -> None:
     alice, bob = registry.user("alice"), registry.user("bob")
     merge_secretly(registry)
@@ -245,7 +336,7 @@ def test_who_may_not_read_what_was_merged_reads_no_commit_on_top_of_it(registry:
     digest = next(file["digest"] for file in newest["files"] if file["path"] == "adapter_model.safetensors")
     name = create(bob, "stolen")
     answer = talking.post(bob, name, talking.header() + talking.lfs_line("adapter_model.safetensors", digest))
-    assert answer.status_code == 404, answer.text
+    assert answer.status_code == 400, answer.text
 
 
 def test_a_deleted_version_is_no_head(registry: Registry) -> None:

@@ -71,6 +71,60 @@ def test_peft_transformers_and_diffusers_push_and_pull(hub: Hub) -> None:
     assert kinds == ["model", "adapter"]
 
 
+as_vllm = """
+import json, os, sys
+from huggingface_hub import HfApi, snapshot_download
+
+def get_adapter_absolute_path(lora_path):
+    return snapshot_download(repo_id=lora_path)
+
+def resolve(base_model_name, lora_name, repository):
+    files = HfApi().list_repo_files(repo_id=repository)
+    folders = {os.path.dirname(name) for name in files if name.endswith("adapter_config.json")}
+    folders |= {"."} & {"." for name in files if name == "adapter_config.json"}
+    folder = lora_name[len(repository) + 1:].rstrip("/") or "."
+    if folder not in folders:
+        return None
+    root = snapshot_download(repo_id=repository, allow_patterns="*" if folder == "." else f"{folder}/*")
+    with open(os.path.join(root, folder, "adapter_config.json")) as file:
+        config = json.load(file)
+    if config["peft_type"] != "LORA" or config["base_model_name_or_path"] != base_model_name:
+        return None
+    return sorted(os.listdir(os.path.join(root, folder)))
+
+base, repository = sys.argv[1:]
+print(json.dumps({
+    "path": sorted(os.listdir(get_adapter_absolute_path(repository))),
+    "root": resolve(base, repository, repository),
+    "folder": resolve(base, repository + "/other/", repository),
+    "absent": resolve(base, repository + "/absent", repository),
+    "other base": resolve("other/base", repository, repository),
+}))
+"""
+"""What vLLM asks of the Hub: for a `lora_path` (vllm/lora/utils.py), and in its `lora_hf_hub_resolver`
+(vllm/plugins/lora_resolvers)."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", ["0.36", "2.4"])
+def test_an_adapter_is_found_as_vllm_looks_for_it_also_one_that_was_merged_here(hub: Hub, client: str) -> None:
+    alice = hub.user("alice")
+    for seed in (1, 2):
+        alice.publish(f"alice/layer-{seed}", make_adapter(seed, base="org/base"))
+    alice.repository("merged")
+    layers = [{"adapter": f"alice/layer-{seed}@1.0.0"} for seed in (1, 2)]
+    hub.registry.merge(alice, {"layers": layers, "publish": {"repository": "alice/merged"}})
+    pushed(
+        alice, "alice/merged", {f"other/{path}": data for path, data in make_adapter(3, base="org/base").files.items()}
+    )
+    python = str(environments / f"hub-{client}" / "bin" / "python")
+    told = hub.run(as_vllm, "org/base", "alice/merged", user=alice, python=python)
+    files = ["adapter_config.json", "adapter_model.safetensors"]
+    assert set(told["path"]) > set(files)
+    assert (told["root"], told["folder"]) == (told["path"], files)
+    assert (told["absent"], told["other base"]) == (None, None)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_hf_command_uploads_and_downloads(hub: Hub, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from app.services.xet import Xet
 from app.settings import Settings
 from tests.api.conftest import Registry, digest_of, done, make_adapter
-from tests.hub.conftest import Hub
+from tests.hub.conftest import Hub, Serve, environments
 from tests.hub.talking import cas, chunk, create, get, shard, shard_file
 
 data = bytes(range(256)) * 100
@@ -112,10 +112,40 @@ def test_chunks_count_in_the_quota(open_registry: Callable[[Settings], Registry]
     done(alice.request("POST", f"{base}/v1/xorbs/default/{name}", content=chunk(noise)))
     before = registry.objects()
     answer = alice.request("POST", f"{base}/v1/xorbs/default/{'e' * 64}", content=chunk(os.urandom(30_000)))
-    assert (answer.status_code, registry.objects()) == (507, before)
+    assert (answer.status_code, registry.objects()) == (413, before)
     # and what is put together from them is counted too
     listing = shard(shard_file(digest_of(noise), [(name, len(noise), 0, 1)]))
-    assert alice.request("POST", f"{base}/v1/shards", content=listing).status_code == 507
+    assert alice.request("POST", f"{base}/v1/shards", content=listing).status_code == 413
+
+
+upload_too_much = """
+import json, sys
+from huggingface_hub import HfApi
+try:
+    HfApi().upload_file(path_or_fileobj=sys.argv[1], path_in_repo="a.bin", repo_id="alice/one")
+except Exception as error:
+    print(json.dumps(str(error)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("client", "xet"), [("0.36", True), ("2.4", True), ("2.4", False)])
+def test_a_client_whose_namespace_is_full_is_told_so_and_does_not_try_for_ever(
+    serve: Serve,
+    open_registry: Callable[[Settings], Registry],
+    settings: Settings,
+    tmp_path: Path,
+    client: str,
+    xet: bool,
+) -> None:
+    hub = serve(open_registry(settings.model_copy(update={"max_namespace_bytes": 2_000_000})))
+    alice = hub.user("alice")
+    create(alice, "one")
+    (tmp_path / "large.bin").write_bytes(os.urandom(8_000_000))
+    python = str(environments / f"hub-{client}" / "bin" / "python")
+    found = hub.run(upload_too_much, str(tmp_path / "large.bin"), user=alice, python=python, xet=xet)
+    assert "413" in found, found
 
 
 def test_addresses_lead_to_where_clients_find_the_server(
