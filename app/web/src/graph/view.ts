@@ -1,0 +1,423 @@
+// A lineage drawn as SVG: panned, zoomed, collapsed, searched, and walked along with the arrow keys.
+
+import { layout, type Layout, type Point } from "./layout";
+import type { Lineage, LineageEdge } from "./lineage";
+
+export const box = { width: 200, height: 46 };
+export const step = { layer: 284, node: 62 };
+const margin = 40;
+/** Between two edges that join the same boxes. */
+const lane = 7;
+const longestLabel = 27;
+const zooms = { least: 0.05, most: 2.5, factor: 1.25 };
+/** So much of the drawing stays in sight, however far it is dragged. */
+const keptInSight = 60;
+
+interface Drawn {
+  link: SVGAElement;
+  corner: Point;
+}
+
+export class GraphView {
+  readonly collapsed = new Set<string>();
+  #svg = svg("svg", { class: "lineage-drawing", role: "group", "aria-label": "Lineage graph" });
+  #drawn = new Map<string, Drawn>();
+  #lines: { edge: LineageEdge; path: SVGPathElement }[] = [];
+  #layout: Layout = { places: new Map(), routes: new Map(), layers: 0, breadth: 0 };
+  #size = { width: 0, height: 0 };
+  #zoom = 1;
+  #shift = { x: 0, y: 0 };
+  #current: string;
+  #found = new Set<string>();
+
+  constructor(
+    readonly host: HTMLElement,
+    readonly lineage: Lineage,
+  ) {
+    this.#current = lineage.root;
+    this.#svg.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#svg.addEventListener("focusin", (event) => this.#onFocus(event));
+    this.#svg.addEventListener("click", (event) => this.#onClick(event));
+    this.#svg.addEventListener("pointerover", (event) => this.#light(idUnder(event.target) ?? this.#current));
+    this.#svg.addEventListener("pointerleave", () => this.#light(this.#current));
+    host.addEventListener("pointerdown", (event) => this.#onDrag(event));
+    host.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
+    host.replaceChildren(this.#svg);
+    this.draw();
+    this.fit();
+  }
+
+  get zoom(): number {
+    return this.#zoom;
+  }
+
+  get shift(): Readonly<{ x: number; y: number }> {
+    return this.#shift;
+  }
+
+  /** Everything that is not behind a collapsed version, in its place. */
+  draw(): void {
+    const seen = this.lineage.visible(this.collapsed);
+    const edges = this.lineage.edges.filter((edge) => seen.has(edge.child) && seen.has(edge.parent));
+    this.#layout = layout(
+      [...this.lineage.nodes.keys()].filter((id) => seen.has(id)),
+      edges.map((edge) => [edge.parent, edge.child]),
+    );
+    this.#size = {
+      width: 2 * margin + box.width + Math.max(this.#layout.layers - 1, 0) * step.layer,
+      height: 2 * margin + box.height + this.#layout.breadth * step.node,
+    };
+    if (!seen.has(this.#current)) this.#current = this.lineage.root;
+    const roles = this.lineage.roles(this.lineage.root);
+    const lines = svg("g", {});
+    const boxes = svg("g", {});
+    this.#lines = this.#drawLines(edges);
+    lines.append(...this.#lines.map(({ path }) => path));
+    this.#drawn.clear();
+    for (const id of this.#layout.places.keys()) boxes.append(...this.#drawBox(id, roles.get(id)));
+    this.#svg.setAttribute("viewBox", `0 0 ${this.#size.width} ${this.#size.height}`);
+    this.#svg.replaceChildren(lines, boxes);
+    this.#place();
+    this.#light(this.#current);
+  }
+
+  #corner([layer, place]: Point): Point {
+    return [margin + layer * step.layer, margin + place * step.node];
+  }
+
+  #drawLines(edges: LineageEdge[]): { edge: LineageEdge; path: SVGPathElement }[] {
+    const alike = groupBy(edges, (edge) => `${edge.parent} ${edge.child}`);
+    return [...alike.entries()].flatMap(([pair, group]) => {
+      const [{ parent, child }] = group as [LineageEdge];
+      const stops = [
+        this.#layout.places.get(parent)!,
+        ...(this.#layout.routes.get(pair) ?? []),
+        this.#layout.places.get(child)!,
+      ].map((place) => this.#corner(place));
+      const points = stops.map(([x, y]): Point => [x + box.width / 2, y + box.height / 2]);
+      points[0]![0] += box.width / 2;
+      points.at(-1)![0] -= box.width / 2;
+      return group.map((edge, index) => {
+        const shift = (index - (group.length - 1) / 2) * lane;
+        const classes = ["line", edge.relation, edge.role ?? ""].join(" ").trim();
+        const path = svg("path", { class: classes, d: curve(points.map(([x, y]) => [x, y + shift])) });
+        return { edge, path };
+      });
+    });
+  }
+
+  #drawBox(id: string, role: string | undefined): SVGElement[] {
+    const node = this.lineage.nodes.get(id)!;
+    const [x, y] = this.#corner(this.#layout.places.get(id)!);
+    const marks = ["box"];
+    if (id === this.lineage.root) marks.push("root");
+    if (role) marks.push(role);
+    if (node.hidden) marks.push("hidden");
+    else if (node.state !== "published") marks.push(node.state);
+    if (this.#found.has(id)) marks.push("found");
+    const link = svg("a", {
+      class: marks.join(" "),
+      transform: `translate(${x} ${y.toFixed(1)})`,
+      "data-id": id,
+      tabindex: id === this.#current ? 0 : -1,
+      "aria-label": this.lineage.describe(id, this.collapsed),
+    });
+    // a hidden one has no page, and a tombstone none of its own
+    if (node.hidden || node.state === "deleted") link.setAttribute("role", "img");
+    else link.setAttribute("href", `/${node.repository}?version=${node.version}`);
+    link.append(svg("rect", { width: box.width, height: box.height, rx: 7 }));
+    const details = node.hidden ? ["you may not read it"] : [node.version];
+    if (!node.hidden && node.rank !== null) details.push(`rank ${node.rank}`);
+    if (!node.hidden && node.state !== "published") details.push(node.state);
+    link.append(text("label", 11, 19, node.hidden ? "hidden" : shortened(node.repository)));
+    link.append(text("detail", 11, 36, details.join(" · ")));
+    this.#drawn.set(id, { link, corner: [x, y] });
+    if (!this.lineage.isCollapsible(id)) return [link];
+    return [link, this.#drawToggle(id, x, y)];
+  }
+
+  /** For the pointer; with the keyboard it is the space bar, and the label tells of it. */
+  #drawToggle(id: string, x: number, y: number): SVGElement {
+    const isAncestor = this.lineage.outward(id)[0] === this.lineage.parents(id)[0];
+    const toggle = svg("g", {
+      class: "toggle",
+      transform: `translate(${isAncestor ? x - 12 : x + box.width + 12} ${(y + box.height / 2).toFixed(1)})`,
+      "data-toggle": id,
+      "aria-hidden": "true",
+    });
+    const isCollapsed = this.collapsed.has(id);
+    toggle.append(svg("circle", { r: 9 }));
+    toggle.append(svg("path", { d: isCollapsed ? "M-4 0H4M0 -4V4" : "M-4 0H4" }));
+    if (isCollapsed) {
+      toggle.append(text("behind", isAncestor ? -14 : 14, 4, `${this.lineage.countBehind(id, this.collapsed)}`));
+      if (isAncestor) toggle.lastElementChild!.setAttribute("text-anchor", "end");
+    }
+    return toggle;
+  }
+
+  // -- what is in sight --
+
+  #place(): void {
+    this.#svg.setAttribute("width", `${this.#size.width * this.#zoom}`);
+    this.#svg.setAttribute("height", `${this.#size.height * this.#zoom}`);
+    this.#svg.classList.toggle("far", this.#zoom < 0.45);
+    this.#move(this.#shift.x, this.#shift.y);
+  }
+
+  #move(x: number, y: number): void {
+    const { clientWidth, clientHeight } = this.host;
+    const bound = (value: number, drawn: number, room: number): number =>
+      Math.min(Math.max(value, keptInSight - drawn), room - keptInSight);
+    this.#shift = {
+      x: bound(x, this.#size.width * this.#zoom, clientWidth),
+      y: bound(y, this.#size.height * this.#zoom, clientHeight),
+    };
+    // moved by the compositor: nothing is painted again
+    this.#svg.style.transform = `translate(${this.#shift.x}px, ${this.#shift.y}px)`;
+  }
+
+  pan(x: number, y: number): void {
+    this.#move(this.#shift.x + x, this.#shift.y + y);
+  }
+
+  /** Zoom by a factor; what is at this point of the host stays there. */
+  zoomBy(factor: number, at?: { x: number; y: number }): void {
+    const { x, y } = at ?? { x: this.host.clientWidth / 2, y: this.host.clientHeight / 2 };
+    const zoom = Math.min(Math.max(this.#zoom * factor, zooms.least), zooms.most);
+    const ratio = zoom / this.#zoom;
+    this.#zoom = zoom;
+    this.#shift = { x: x - (x - this.#shift.x) * ratio, y: y - (y - this.#shift.y) * ratio };
+    this.#place();
+  }
+
+  zoomIn(): void {
+    this.zoomBy(zooms.factor);
+  }
+
+  zoomOut(): void {
+    this.zoomBy(1 / zooms.factor);
+  }
+
+  /** All of it, as large as there is room, and never larger than life. Of what is too large to be read, the root. */
+  fit(): void {
+    const { clientWidth, clientHeight } = this.host;
+    const all = Math.min(clientWidth / this.#size.width, clientHeight / this.#size.height, 1);
+    this.#zoom = Math.max(all, 0.4);
+    this.#place();
+    if (all >= 0.4) {
+      this.#move(
+        (clientWidth - this.#size.width * this.#zoom) / 2,
+        (clientHeight - this.#size.height * this.#zoom) / 2,
+      );
+    } else this.centre(this.lineage.root);
+  }
+
+  overview(): void {
+    const { clientWidth, clientHeight } = this.host;
+    this.#zoom = Math.max(Math.min(clientWidth / this.#size.width, clientHeight / this.#size.height, 1), zooms.least);
+    this.#place();
+    this.#move((clientWidth - this.#size.width * this.#zoom) / 2, (clientHeight - this.#size.height * this.#zoom) / 2);
+  }
+
+  centre(id: string): void {
+    const [x, y] = this.#drawn.get(id)!.corner;
+    this.#move(
+      this.host.clientWidth / 2 - (x + box.width / 2) * this.#zoom,
+      this.host.clientHeight / 2 - (y + box.height / 2) * this.#zoom,
+    );
+  }
+
+  /** Move as little as is needed to see a version whole. */
+  #bringIntoSight(id: string): void {
+    const [x, y] = this.#drawn.get(id)!.corner;
+    const missing = (start: number, length: number, shift: number, room: number): number => {
+      const [from, to] = [start * this.#zoom + shift, (start + length) * this.#zoom + shift];
+      if (from < 8) return 8 - from;
+      return to > room - 8 ? room - 8 - to : 0;
+    };
+    this.pan(
+      missing(x, box.width, this.#shift.x, this.host.clientWidth),
+      missing(y, box.height, this.#shift.y, this.host.clientHeight),
+    );
+  }
+
+  // -- what is looked at --
+
+  /** Give a version the focus, and expand what hides it. */
+  focus(id: string): void {
+    if (!this.#drawn.has(id)) {
+      this.collapsed.clear();
+      this.draw();
+    }
+    // the browser would scroll the drawing under our feet
+    this.#drawn.get(id)?.link.focus({ preventScroll: true });
+  }
+
+  toggle(id: string): void {
+    if (!this.lineage.isCollapsible(id)) return;
+    const before = this.#drawn.get(id)!.corner;
+    if (!this.collapsed.delete(id)) this.collapsed.add(id);
+    const hadFocus = this.#svg.contains(document.activeElement);
+    this.draw();
+    const after = this.#drawn.get(id)!.corner;
+    // what was clicked stays under the pointer
+    this.pan((before[0] - after[0]) * this.#zoom, (before[1] - after[1]) * this.#zoom);
+    if (hadFocus) this.focus(id);
+  }
+
+  /** Mark what a search has found. */
+  mark(found: readonly string[]): void {
+    this.#found = new Set(found);
+    for (const [id, { link }] of this.#drawn) link.classList.toggle("found", this.#found.has(id));
+  }
+
+  /** Show what a version stands on, and what stands on it; of a merge, its trunk and branches. */
+  #light(id: string): void {
+    const roles = this.lineage.roles(id);
+    for (const { edge, path } of this.#lines) {
+      path.classList.toggle("lit", edge.child === id || edge.parent === id);
+    }
+    for (const [other, { link }] of this.#drawn) {
+      link.classList.toggle("lit-trunk", roles.get(other) === "trunk");
+      link.classList.toggle("lit-branch", roles.get(other) === "branch" || roles.get(other) === "base");
+    }
+  }
+
+  #onFocus(event: FocusEvent): void {
+    const id = idUnder(event.target);
+    if (id === null) return;
+    this.#drawn.get(this.#current)?.link.setAttribute("tabindex", "-1");
+    this.#current = id;
+    this.#drawn.get(id)?.link.setAttribute("tabindex", "0");
+    this.#bringIntoSight(id);
+    this.#light(id);
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const act: Record<string, () => void> = {
+      ArrowLeft: () => this.#go(this.lineage.parents(this.#current)),
+      ArrowRight: () => this.#go(this.lineage.children(this.#current)),
+      ArrowUp: () => this.#go(this.#beside(-1)),
+      ArrowDown: () => this.#go(this.#beside(1)),
+      Home: () => this.focus(this.lineage.root),
+      " ": () => this.toggle(this.#current),
+      "+": () => this.zoomIn(),
+      "-": () => this.zoomOut(),
+      "0": () => this.overview(),
+    };
+    const chosen = act[event.key];
+    if (!chosen) return;
+    event.preventDefault();
+    chosen();
+  }
+
+  /** To the nearest of these that is drawn. */
+  #go(ids: string[]): void {
+    const [, here] = this.#drawn.get(this.#current)!.corner;
+    const drawn = ids.filter((id) => this.#drawn.has(id));
+    const distance = (id: string): number => Math.abs(this.#drawn.get(id)!.corner[1] - here);
+    drawn.sort((one, other) => distance(one) - distance(other));
+    if (drawn[0] !== undefined) this.focus(drawn[0]);
+  }
+
+  /** The versions above (-1) or below (1) in the same layer. */
+  #beside(direction: 1 | -1): string[] {
+    const [x, y] = this.#drawn.get(this.#current)!.corner;
+    return [...this.#drawn].flatMap(([id, { corner }]) =>
+      corner[0] === x && (corner[1] - y) * direction > 0 ? [id] : [],
+    );
+  }
+
+  #onClick(event: MouseEvent): void {
+    const toggle = (event.target as Element).closest("[data-toggle]")?.getAttribute("data-toggle");
+    if (toggle) this.toggle(toggle);
+  }
+
+  // -- pointer and wheel --
+
+  #onDrag(event: PointerEvent): void {
+    if (event.button !== 0) return;
+    let last = { x: event.clientX, y: event.clientY };
+    let hasMoved = false;
+    const move = (moved: PointerEvent): void => {
+      if (moved.pointerId !== event.pointerId) return;
+      const [x, y] = [moved.clientX - last.x, moved.clientY - last.y];
+      // a trembling hand is no drag: the link below is meant
+      if (!hasMoved && Math.hypot(x, y) < 4) return;
+      if (!hasMoved) {
+        hasMoved = true;
+        this.host.setPointerCapture(event.pointerId);
+        this.host.classList.add("dragging");
+      }
+      last = { x: moved.clientX, y: moved.clientY };
+      this.pan(x, y);
+    };
+    const end = (): void => {
+      this.host.removeEventListener("pointermove", move);
+      this.host.classList.remove("dragging");
+    };
+    this.host.addEventListener("pointermove", move);
+    this.host.addEventListener("pointerup", end, { once: true });
+    this.host.addEventListener("pointercancel", end, { once: true });
+  }
+
+  /** With Ctrl or ⌘, and of a pinch on a touchpad, it zooms; alone it scrolls the page, as everywhere. */
+  #onWheel(event: WheelEvent): void {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    const bounds = this.host.getBoundingClientRect();
+    const at = { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
+    this.zoomBy(Math.exp(-event.deltaY / 300), at);
+  }
+}
+
+function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(key(item));
+    if (group) group.push(item);
+    else groups.set(key(item), [item]);
+  }
+  return groups;
+}
+
+function idUnder(target: EventTarget | null): string | null {
+  return target instanceof Element ? (target.closest("[data-id]")?.getAttribute("data-id") ?? null) : null;
+}
+
+function svg<K extends keyof SVGElementTagNameMap>(
+  name: K,
+  attributes: Record<string, string | number>,
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, `${value}`);
+  return element;
+}
+
+function text(kind: string, x: number, y: number, content: string): SVGTextElement {
+  const element = svg("text", { class: kind, x, y });
+  element.textContent = content;
+  return element;
+}
+
+/** From parent to child, level at each point. */
+export function curve(points: Point[]): string {
+  const [[x, y], ...others] = points as [Point, ...Point[]];
+  let path = `M${x} ${y.toFixed(1)}`;
+  let [fromX, fromY] = [x, y];
+  for (const [toX, toY] of others) {
+    const bend = (toX - fromX) / 2;
+    path += `C${fromX + bend} ${fromY.toFixed(1)} ${toX - bend} ${toY.toFixed(1)} ${toX} ${toY.toFixed(1)}`;
+    [fromX, fromY] = [toX, toY];
+  }
+  return path;
+}
+
+/** Cut in the middle: namespaces differ at the beginning, names of one family at the end. */
+export function shortened(name: string): string {
+  if (name.length <= longestLabel) return name;
+  const head = Math.floor((longestLabel - 1) / 2);
+  return `${name.slice(0, head)}…${name.slice(head + 1 - longestLabel)}`;
+}
+
