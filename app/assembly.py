@@ -21,6 +21,7 @@ from app.services.browsing import Browsing
 from app.services.collecting import Collecting, Terms
 from app.services.committing import Committing
 from app.services.executing import Executing
+from app.services.fitting import Fitting
 from app.services.following import Following
 from app.services.form_publishing import FormPublishing
 from app.services.holding import Holding
@@ -33,6 +34,9 @@ from app.services.reading import Reading
 from app.services.recalling import Recalling
 from app.services.registering import Registering
 from app.services.repeating import Repeating
+from app.services.searching import Searching
+from app.services.showing import Showing
+from app.services.signing_in import SigningIn
 from app.services.stacking import Stacking
 from app.services.tracing import Tracing
 from app.services.transferring import Transferring
@@ -71,6 +75,10 @@ class HttpLimits:
     upload_chunk_seconds: float
     default_page: int
     largest_page: int
+    session_seconds: int
+    allows_insecure_sign_in: bool
+    store_origin: str | None
+    """Where browsers send and fetch files themselves; None: here."""
 
     def link(self, path: str) -> str:
         """To a path of this server: absolute where its public address is known."""
@@ -87,12 +95,15 @@ class Services:
     database: Database
     store: ObjectStore
     accounts: Accounts
+    signing_in: SigningIn
     limiting: Limiting
     registering: Registering
+    searching: Searching
     uploading: Uploading
     publishing: Publishing
     form_publishing: FormPublishing
     reading: Reading
+    showing: Showing
     browsing: Browsing
     committing: Committing
     branching: Branching
@@ -100,6 +111,7 @@ class Services:
     xet: Xet
     aliasing: Aliasing
     tracing: Tracing
+    fitting: Fitting
     merging: Merging
     executing: Executing
     stacking: Stacking
@@ -137,6 +149,7 @@ class Services:
             ),
             holding,
         )
+        accounts = Accounts(database, anonymous_read=settings.anonymous_read)
         registering = Registering(database, holding, default_visibility=Visibility(settings.default_visibility.value))
         planning = Planning(
             PlanLimits(
@@ -158,17 +171,23 @@ class Services:
                 upload_chunk_seconds=settings.upload_chunk_seconds,
                 default_page=settings.default_page_size,
                 largest_page=settings.max_page_size,
+                session_seconds=settings.session_seconds,
+                allows_insecure_sign_in=settings.allow_insecure_sign_in,
+                store_origin=store.origin,
             ),
             device=settings.device,
             database=database,
             store=store,
-            accounts=Accounts(database, anonymous_read=settings.anonymous_read),
+            accounts=accounts,
+            signing_in=SigningIn(database, accounts, timedelta(seconds=settings.session_seconds)),
             registering=registering,
+            searching=Searching(database),
             limiting=Limiting(settings.requests_per_minute),
             uploading=uploading,
             publishing=publishing,
             form_publishing=FormPublishing(database, store, holding, publishing),
             reading=Reading(database, store, address_seconds=settings.download_url_seconds),
+            showing=Showing(database, store),
             browsing=Browsing(database, registering),
             committing=Committing(database, store, holding, publishing),
             branching=Branching(database, Aliasing(database)),
@@ -178,6 +197,7 @@ class Services:
             ),
             aliasing=Aliasing(database),
             tracing=Tracing(database),
+            fitting=Fitting(database, registering),
             merging=merging,
             executing=Executing(database, store, publishing, holding),
             stacking=stacking,

@@ -30,12 +30,22 @@ from app.api.straight import Straight, reads_below
 from app.assembly import HttpLimits, Services
 from app.hub import face as hub
 from app.services.limiting import Allowance, window_seconds
+from app.web import face as web
+from app.web import problem_pages
 
 log = structlog.get_logger("app.requests")
 
 known_methods = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """As a metric's label; a client may send any word for a method, and each label is kept for ever."""
 request_id_pattern = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+safe_headers = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+)
+"""Of every answer that says nothing else: what a browser is led to by it is no page."""
 
 description = """
 A registry for LoRA adapters that are made to be stacked: versioned, with a lineage that knows what builds on what, and merged
@@ -58,6 +68,7 @@ def create_app(services: Services) -> DescribedApp:
     # apart: whoever sends the part that a completion waits for needs a slot, too
     app.state.completion_slots = Semaphore(services.http.concurrent_uploads)
     problems.install(app)
+    problem_pages.install(app)
     api = APIRouter(prefix=root, dependencies=[Depends(plain_url)])
     for router in (
         # what is asked most often is found first
@@ -79,9 +90,8 @@ def create_app(services: Services) -> DescribedApp:
     ):
         api.include_router(router)
     app.include_router(api)
-    app.include_router(health.router)
-    for face in hub.routers:
-        app.include_router(face)
+    for router in (*web.first, health.router, *hub.routers, *web.routers):
+        app.include_router(router)
     app.add_middleware(Straight, routes=reads_below(versions.reads, "/api/v1"))
     app.add_middleware(Observed, http=services.http)
     return app
@@ -123,6 +133,8 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                for name, value in safe_headers:
+                    headers.setdefault(name, value)
                 for name, value in rate_limit_headers(scope["state"].get("allowance")):
                     headers[name] = value
                 location = headers.get("location", "")

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     anonymous_read: bool = True
     allow_insecure_sign_in: bool = False
     """Sign-in by cookie over plain http on a host that is not loopback."""
+    session_seconds: PositiveInt = 14 * 24 * 3600
+    """A browser stays signed in for so long."""
 
     max_upload_bytes: PositiveInt = 64 * GIB
     max_form_bytes: PositiveInt = 16 * GIB
@@ -95,7 +97,12 @@ class Settings(BaseSettings):
     max_namespace_bytes: PositiveInt | None = None
     """What one namespace may hold."""
     requests_per_minute: PositiveInt | None = None
-    """Of one token, or of one address without a token, in one server."""
+    """Of one token, or of one address without a token, in one server process."""
+    # each process counts requests for itself
+    server_processes: PositiveInt = Field(
+        default_factory=lambda given: 1 if given.get("requests_per_minute") else min(4, os.cpu_count() or 1)
+    )
+    """That `up` runs, on one port."""
     max_page_size: PositiveInt = 200
     default_page_size: PositiveInt = 50
     merge_cache_bytes: PositiveInt = 64 * GIB

@@ -8,11 +8,13 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
+from app.api import sessions
 from app.api.problems import request_id_of
 from app.assembly import Services
 from app.domain.caller import Caller, Scope
 from app.errors import Forbidden, InvalidToken, ScopeMissing, TooManyRequests, Unauthenticated
 
+safe_methods = frozenset({"GET", "HEAD", "OPTIONS"})
 bearer = HTTPBearer(auto_error=False, bearerFormat="glu_…", description="A token of this registry")
 """Described in the OpenAPI document; the header itself is read below, so that a bad one is told from none."""
 
@@ -26,17 +28,29 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 
 
 def authenticate(request: Request, services: Services) -> Caller:
-    """Raises: InvalidToken, TooManyRequests."""
+    """By the token in the header, else by the session in the cookie. Raises: InvalidToken, TooManyRequests."""
     header = request.headers.get("authorization")
     request_id = request_id_of(request)
+    request.state.is_by_session = False
     try:
-        caller = caller_of(header, request_id, services)
+        caller = caller_in_session(request, services) if header is None else None
+        if caller is None:
+            caller = caller_of(header, request_id, services)
     except InvalidToken:
         # whoever tries tokens is counted as whoever has none
         count(request, services, Caller())
         raise
     count(request, services, caller)
+    request.state.caller = caller
     return replace(caller, idempotency_key=getattr(request.state, "idempotency_key", None))
+
+
+def caller_in_session(request: Request, services: Services) -> Caller | None:
+    """None without a session, and of one that has ended: a cookie may outlive what it stands for."""
+    secret = sessions.secret_of(request)
+    caller = None if secret is None else services.signing_in.caller(secret, request_id_of(request))
+    request.state.is_by_session = caller is not None
+    return caller
 
 
 def caller_of(header: str | None, request_id: str | None, services: Services) -> Caller:
@@ -74,22 +88,36 @@ def network_of(address: str) -> str:
 
 
 class Policy:
-    """What a caller needs: a scope, and unless it is open to anonymous callers a token at all."""
+    """What a caller needs: a scope, and unless it is open to anonymous callers a token at all.
 
-    def __init__(self, scope: Scope, *, allows_anonymous: bool = False) -> None:
+    A browser that is signed in needs more for what is not safe: a page of this registry that it came from.
+    """
+
+    def __init__(self, scope: Scope | None, *, allows_anonymous: bool = False, has_long_form: bool = False) -> None:
+        """
+        Args:
+            scope: None is any.
+            has_long_form: the form's token comes with its fields, which the route reads after this: it calls
+                `sessions.check_form` then.
+        """
         self.scope = scope
         self.allows_anonymous = allows_anonymous
+        self.has_long_form = has_long_form
 
     def __call__(
         self, request: Request, services: ServicesDep, _described: Annotated[object, Depends(bearer)] = None
     ) -> Caller:
-        """Raises: InvalidToken, Unauthenticated, ScopeMissing, TooManyRequests."""
+        """Raises: InvalidToken, Unauthenticated, CrossSiteRequest, ScopeMissing, TooManyRequests."""
         caller = authenticate(request, services)
+        if request.method not in safe_methods and request.state.is_by_session:
+            sessions.check_origin(request)
+            if not self.has_long_form:
+                sessions.check_form(request, sessions.sent_form_token(request))
         if caller.user_id is None:
             if not (self.allows_anonymous and caller.sees_public):
                 raise Unauthenticated
             return caller
-        if self.scope not in caller.scopes:
+        if self.scope is not None and self.scope not in caller.scopes:
             raise ScopeMissing(self.scope.value)
         return caller
 
@@ -122,7 +150,7 @@ def is_loopback(host: str) -> bool:
 class OpenToAll:
     """A route that tells nothing about anything stored."""
 
-    async def __call__(self) -> None:
+    async def __call__(self, request: Request) -> Caller | None:
         return None
 
 

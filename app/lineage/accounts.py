@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, LargeBinary, Text, bindparam, cast, delete, func, or_, select, tuple_, update
+from sqlalchemy import Connection, LargeBinary, Select, Text, bindparam, cast, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array, insert
 
 from app.domain.caller import Caller, MemberRole, Scope
@@ -158,15 +158,15 @@ def revoke_token(tx: Connection, id: UUID, user: UUID | None) -> tuple[str, UUID
     return None if row is None else (row.name, row.user_id)
 
 
-def holder_of_token() -> Prepared:
-    """By `sha256`; with the roles of the moment. None of an unknown, expired or revoked token."""
+def holders() -> Select[Any]:
+    """Living tokens with their users and the roles of the moment; none that expired or was revoked."""
     n, k, m = t.Namespace, t.Token, t.Membership
     roles = (
         select(func.array_agg(aggregate_order_by(array([cast(m.organization_id, Text), m.role]), m.organization_id)))
         .where(m.user_id == n.id)
         .scalar_subquery()
     )
-    statement = (
+    return (
         select(
             n.id,
             n.name,
@@ -180,16 +180,21 @@ def holder_of_token() -> Prepared:
         )
         .join(n, n.id == k.user_id)
         .where(
-            k.sha256 == bindparam("sha256", type_=LargeBinary),
             k.revoked_at.is_(None),
             or_(k.expires_at.is_(None), k.expires_at > func.now()),
             n.deleted_at.is_(None),
         )
     )
-    return Prepared(statement)
 
 
-token_holder = holder_of_token()
+asked_sha256 = bindparam("sha256", type_=LargeBinary)
+token_holder = Prepared(holders().where(t.Token.sha256 == asked_sha256))
+session_holder = Prepared(
+    holders()
+    .join(t.Session, t.Session.token_id == t.Token.id)
+    .where(t.Session.sha256 == asked_sha256, t.Session.expires_at > func.now())
+)
+"""By `sha256`, of the token and of the session."""
 
 
 def caller_of_token(tx: Connection, sha256: bytes) -> Caller | None:
@@ -198,15 +203,26 @@ def caller_of_token(tx: Connection, sha256: bytes) -> Caller | None:
     return None if row is None else caller_of(row, None)
 
 
-def caller_in_hand(database: Database, sha256: bytes, request_id: str | None) -> Caller | None:
-    """As `caller_of_token`, for a request: in one statement, and the use of the token is noted once a minute."""
-    row = next(iter(database.rows(token_holder, {"sha256": sha256})), None)
+def caller_in_hand(database: Database, holder: Prepared, sha256: bytes, request_id: str | None) -> Caller | None:
+    """By `token_holder` or `session_holder`, for a request: in one statement, and the use of the token is noted once a
+    minute."""
+    row = next(iter(database.rows(holder, {"sha256": sha256})), None)
     if row is None:
         return None
     if row.is_seen_anew:
         with database.begin() as tx:
             tx.execute(update(t.Token).where(t.Token.id == row.token).values(last_used_at=func.now()))
     return caller_of(row, request_id)
+
+
+def insert_session(tx: Connection, sha256: bytes, token: UUID, lifetime: timedelta) -> None:
+    """Those that expired go."""
+    tx.execute(delete(t.Session).where(t.Session.expires_at < func.now()))
+    tx.execute(insert(t.Session).values(sha256=sha256, token_id=token, expires_at=func.now() + lifetime))
+
+
+def delete_session(tx: Connection, sha256: bytes) -> bool:
+    return tx.execute(delete(t.Session).where(t.Session.sha256 == sha256)).rowcount > 0
 
 
 def caller_of(row: Any, request_id: str | None) -> Caller:

@@ -1,13 +1,12 @@
 """Repositories: names, settings, deletion, moves."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, any_, bindparam, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -17,9 +16,8 @@ from app.domain.names import RepositoryName, key_of
 from app.domain.recall import OnRecall
 from app.domain.repository import Derivatives, Repository, Visibility
 from app.lineage import tables as t
-from app.lineage.access import can_read_repository, can_read_version, values_of
+from app.lineage.access import can_read_repository, values_of
 from app.lineage.codec import load_base
-from app.lineage.commits import readable_heads
 from app.lineage.prepared import Prepared
 
 Creator = aliased(t.Namespace)
@@ -208,71 +206,6 @@ def lock(tx: Connection, id: UUID, *, to_move: bool = False) -> Repository:
     """
     (lock_to_move if to_move else lock_to_write).run(tx, {"id": id})
     return get(tx, id)
-
-
-def as_pattern(text: str) -> str:
-    """A LIKE pattern that finds the text literally."""
-    return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
-
-
-def search(
-    tx: Connection,
-    caller: Caller,
-    *,
-    q: str | None,
-    kind: str | None,
-    namespace: str | None,
-    base_model: Sequence[str],
-    tag: Sequence[str],
-    license: str | None,
-    sort: str,
-    after: tuple[Any, UUID] | None,
-    limit: int,
-) -> list[Repository]:
-    """Living repositories that the caller may read. `base_model`: lower-case names, any of them."""
-    r, n = t.Repository, t.Namespace
-    statement = selection().where(r.deleted_at.is_(None), can_read_repository(caller))
-    for word in (q or "").split():
-        pattern = as_pattern(word)
-        full_name = n.name + "/" + r.name
-        statement = statement.where(
-            or_(
-                full_name.ilike(pattern), r.description.ilike(pattern), func.array_to_string(r.tags, " ").ilike(pattern)
-            )
-        )
-    if kind is not None:
-        statement = statement.where(r.kind == kind)
-    if namespace is not None:
-        statement = statement.where(n.key == key_of(namespace))
-    if base_model:
-        names = list(base_model)
-        versions = select(t.Version.repository_id).where(
-            func.lower(t.Version.base_model["name"].astext).in_(names),
-            t.Version.state == "published",
-            can_read_version(caller),
-        )
-        statement = statement.where(or_(func.lower(r.base_model["name"].astext).in_(names), r.id.in_(versions)))
-    for wanted in tag:
-        # of the repository itself, or of the newest card in it that the caller may read
-        statement = statement.where(or_(literal(wanted) == any_(r.tags), r.id.in_(with_card_tag(wanted, caller))))
-    if license is not None:
-        statement = statement.where(func.lower(r.license) == license.lower())
-    key: Any = {"updated": r.updated_at, "created": r.created_at, "name": func.lower(n.name + "/" + r.name)}[sort]
-    if sort == "name":
-        statement = statement.order_by(key, r.id)
-        if after is not None:
-            statement = statement.where(tuple_(key, r.id) > after)
-    else:
-        statement = statement.order_by(key.desc(), r.id.desc())
-        if after is not None:
-            statement = statement.where(tuple_(key, r.id) < after)
-    return [repository_of(row) for row in tx.execute(statement.limit(limit))]
-
-
-def with_card_tag(tag: str, caller: Caller) -> Select[Any]:
-    """Repositories whose newest commit on `main`, of those that the caller may read, is found by this tag."""
-    line = readable_heads(caller)
-    return select(line.c.repository_id).where(line.c.is_readable, literal(tag) == any_(line.c.tags))
 
 
 all_base_model_aliases = Prepared(select(t.BaseModelAlias.key, t.BaseModelAlias.canonical))

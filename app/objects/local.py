@@ -126,6 +126,10 @@ class LocalStore:
         for folder in (self.objects, self.uploads, self.temporaries):
             self.make_folder(folder)
 
+    @property
+    def origin(self) -> None:
+        return None
+
     def path_of(self, digest: Digest) -> Path:
         """Raises: InvalidDigest."""
         hexadecimal = hex_of(parse_digest(digest))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from boto3.s3.transfer import TransferConfig
@@ -62,6 +63,15 @@ class S3Store:
             multipart_chunksize=copied_bytes,
             max_concurrency=8,
         )
+
+    @property
+    def origin(self) -> str | None:
+        if not self.is_direct:
+            return None
+        endpoint = urlsplit(self.public.client.meta.endpoint_url)
+        is_virtual = self.public.client.meta.config.s3["addressing_style"] == "virtual"
+        host = f"{self.public.name}.{endpoint.netloc}" if is_virtual else endpoint.netloc
+        return f"{endpoint.scheme}://{host}"
 
     @property
     def client(self) -> Any:

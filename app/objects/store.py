@@ -119,6 +119,10 @@ class ByteStore(Protocol):
 class ObjectStore(ByteStore, Protocol):
     """Where the bytes lie. Not promised: the order of listings, and whether a listing shows what changes while it runs."""
 
+    @property
+    def origin(self) -> str | None:
+        """Scheme, host and port of the addresses that are presigned; None where none are."""
+
     def delete(self, digest: Digest) -> bool:
         """Whether it was there. Its bytes are gone for every reader that begins later."""
 

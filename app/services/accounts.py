@@ -73,7 +73,7 @@ class Accounts:
         """
         if token is None:
             return Caller(sees_public=self.anonymous_read, request_id=request_id)
-        caller = accounts.caller_in_hand(self.database, hash_of(token), request_id)
+        caller = accounts.caller_in_hand(self.database, accounts.token_holder, hash_of(token), request_id)
         if caller is None:
             raise InvalidToken
         return caller

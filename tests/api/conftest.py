@@ -83,7 +83,7 @@ def make_adapter(
 class User:
     """Somebody with a token, and what they do most."""
 
-    http: TestClient
+    http: httpx2.Client
     name: str
     token: str | None
 

@@ -1,0 +1,32 @@
+"""All pages, in the order in which they are tried: those with names of their own before the names of people."""
+
+from app.web import (
+    comparing,
+    composing,
+    home,
+    lineage,
+    owning,
+    problem_pages,
+    repository,
+    signing_in,
+    static_files,
+    uploading,
+    watching,
+)
+
+first = (problem_pages.router,)
+"""Before the paths of programs that they share."""
+routers = (
+    static_files.router,
+    signing_in.router,
+    uploading.router,
+    uploading.forms,
+    home.router,
+    composing.router,
+    watching.router,
+    home.owners,
+    lineage.router,
+    comparing.router,
+    owning.router,
+    repository.router,
+)
