@@ -1,0 +1,214 @@
+import "./upload.css";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { api, Problem } from "../api";
+import { duration, size } from "../format";
+import { CardPanel } from "../upload/card_panel";
+import type { Chosen } from "../upload/contents";
+import { byId } from "../upload/elements";
+import type { FieldTable } from "../upload/fields";
+import { FilesPanel } from "../upload/files_panel";
+import { FormFields } from "../upload/form";
+import { Hasher } from "../upload/hashing";
+import { Memory } from "../upload/memory";
+import type { Meter } from "../upload/meter";
+import { ParentsPanel } from "../upload/parents_panel";
+import { RepositoryPanel } from "../upload/repository_panel";
+import { Fault, type Rules } from "../upload/rules";
+import { Sending } from "../upload/sending";
+import { wire } from "../upload/wire";
+
+interface Data {
+  user: string;
+  rules: Rules;
+  fields: FieldTable;
+}
+
+/** What is kept of an upload under way, so that it is known after a reload. */
+interface Interrupted {
+  paths: string[];
+  bytes: number;
+}
+
+const data = JSON.parse(byId("upload-data", HTMLScriptElement).text) as Data;
+const now = () => Date.now();
+// typed text belongs to this tab; what was read and sent, to whoever chooses the same files again
+const tab = new Memory(sessionStorage, data.user, now);
+const fields = new FormFields(data.fields, tab);
+const card = new CardPanel();
+const files = new FilesPanel(data.rules, (contents) => {
+  byId("kind", HTMLInputElement).value = contents.kind;
+  byId("base_model", HTMLInputElement).placeholder = contents.config?.base ?? "";
+  card.take(contents.card);
+  fields.clearAll();
+  parents.draw();
+  for (const each of files.chosen) void sending.prepare(each).catch(() => undefined);
+});
+const repository = new RepositoryPanel(fields, () => parents.draw());
+const parents = new ParentsPanel(
+  fields,
+  () => fields.text("base_model") || files.contents?.config?.base || repository.existing?.base_model?.name || "",
+  () => repository.existing?.kind ?? fields.text("kind"),
+  () => (fields.text("name") === "" ? "this adapter" : repository.path),
+);
+const status = byId("status", HTMLParagraphElement);
+const figures = byId("figures", HTMLSpanElement);
+const bar = byId("bar", HTMLProgressElement);
+const sending = new Sending(
+  new Hasher(new Worker(new URL("../upload/hashing.worker.ts", import.meta.url), { type: "module" })),
+  new Memory(localStorage, data.user, now),
+  wire,
+  {
+    file: (path, state) => files.tell(path, state),
+    total: showTotal,
+    waiting: (seconds) => {
+      say(seconds === 0 ? "Sending." : `The connection is cut. Trying again in ${duration(seconds)}; nothing that has arrived is lost.`);
+    },
+  },
+  (bytes) => Array.from(sha256(bytes), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+);
+
+function showTotal(meter: Meter): void {
+  bar.value = meter.total === 0 ? 1 : Math.min(1, meter.done / meter.total);
+  const speed = meter.speed === null ? "" : ` · ${size(meter.speed)}/s`;
+  const left = meter.left === null ? "" : ` · ${duration(meter.left)} left`;
+  figures.textContent = `${size(meter.done)} of ${size(meter.total)}${speed}${left}`;
+}
+
+/** For those who listen, too; only what is new, not every figure. */
+function say(text: string): void {
+  if (status.textContent !== text) status.textContent = text;
+}
+
+/** What can be seen before anything is sent; shown at its field. */
+function isReady(): boolean {
+  const obstacle = files.obstacle();
+  if (obstacle !== null) fields.show("files", obstacle);
+  else if (fields.text("name") === "") fields.show("repository", "Give it a name");
+  else if (parents.parents().some(({ weight }) => !Number.isFinite(weight))) fields.show("builds_on", "A weight is a number");
+  else return true;
+  return false;
+}
+
+interface Publication {
+  repository: string;
+  version: string;
+}
+
+async function publish(signal: AbortSignal): Promise<Publication> {
+  await repository.look();
+  const chosen = card.among(files.chosen);
+  for (let attempt = 1; ; attempt++) {
+    const digests = await sending.sendAll(chosen, signal);
+    say("All files have arrived. Publishing.");
+    try {
+      return await api<Publication>("POST", `/repositories/${repository.path}/versions`, asked(digests), { signal, key: newKey() });
+    } catch (error) {
+      const forgotten = attempt === 1 ? missingIn(error, chosen) : undefined;
+      if (forgotten === undefined) throw error;
+      // it had arrived, longer ago than the registry keeps what nobody publishes
+      await sending.forgetPath(forgotten);
+    }
+  }
+}
+
+function missingIn(error: unknown, chosen: Chosen[]): Chosen | undefined {
+  if (!(error instanceof Problem) || error.kind !== "unknown-blob") return undefined;
+  const path = error.body.pointer?.replace(/^\/files\//, "").replaceAll("~1", "/").replaceAll("~0", "~");
+  return chosen.find((each) => each.path === path);
+}
+
+/** The body of `POST …/versions`. */
+function asked(digests: Record<string, string>): Record<string, unknown> {
+  const base = fields.text("base_model");
+  const named = parents.parents().map(({ reference, weight }) => ({ version: reference, weight }));
+  const standsOnNothing = byId("stands_on_nothing", HTMLInputElement).checked;
+  const said: Record<string, unknown> = {
+    files: digests,
+    version: fields.text("version"),
+    base_model: base,
+    initialized_from: parents.initializedFrom(),
+    notes: fields.text("notes"),
+  };
+  const filled = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== ""));
+  if (named.length > 0 || standsOnNothing) filled["builds_on"] = named;
+  const create = repository.creation(fields.text("kind"), base || (files.contents?.config?.base ?? ""));
+  return create === undefined ? filled : { ...filled, create };
+}
+
+/** For one publication: when its answer is lost, the same one sent again is not a second version. */
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+const button = byId("publish", HTMLButtonElement);
+const progress = byId("progress", HTMLDivElement);
+let stopping: AbortController | null = null;
+
+function setBusy(isBusy: boolean): void {
+  files.isFrozen = isBusy;
+  progress.hidden = !isBusy;
+  button.disabled = isBusy;
+}
+
+async function submitted(): Promise<void> {
+  fields.clearAll();
+  if (stopping !== null || !isReady()) return;
+  stopping = new AbortController();
+  const going: Interrupted = {
+    paths: files.chosen.map(({ path }) => path),
+    bytes: files.chosen.reduce((sum, { file }) => sum + file.size, 0),
+  };
+  tab.write("interrupted", going);
+  setBusy(true);
+  say("Sending.");
+  try {
+    const made = await publish(stopping.signal);
+    for (const name of ["draft", "interrupted"]) tab.remove(name);
+    stopping = null;
+    say("Published.");
+    location.assign(`/${made.repository}?version=${encodeURIComponent(made.version)}`);
+  } catch (error) {
+    const wasStopped = stopping?.signal.aborted === true;
+    stopping = null;
+    setBusy(false);
+    tab.remove("interrupted");
+    if (wasStopped) {
+      say("Stopped. What has arrived is kept for a day: Publish goes on from there.");
+      button.focus();
+      return;
+    }
+    say("");
+    if (error instanceof Problem) fields.refuse(error);
+    else if (error instanceof Fault) fields.show("files", error.message);
+    else throw error;
+  }
+}
+
+byId("upload", HTMLFormElement).noValidate = true;
+byId("upload", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  void submitted();
+});
+byId("stop", HTMLButtonElement).addEventListener("click", () => stopping?.abort());
+window.addEventListener("beforeunload", (event) => {
+  if (stopping !== null) event.preventDefault();
+});
+
+// a refusal that the page brought itself has its values in it; else what was typed before a reload comes back
+if (byId("form-error", HTMLDivElement).hidden && document.querySelector("[aria-invalid]") === null) {
+  fields.restore((count) => parents.rowsAtLeast(count));
+}
+const interrupted = tab.read<Interrupted>("interrupted");
+if (interrupted !== null) {
+  const notice = byId("resume", HTMLDivElement);
+  notice.hidden = false;
+  byId("resume-text", HTMLParagraphElement).textContent =
+    `Choose the same files again (${interrupted.paths.join(", ")}; ${size(interrupted.bytes)}) and press Publish: ` +
+    "it goes on where it was, and what has arrived is not sent again.";
+  byId("resume-forget", HTMLButtonElement).addEventListener("click", () => {
+    tab.remove("interrupted");
+    notice.hidden = true;
+  });
+}
+void repository.look().catch(() => undefined);
+parents.draw();

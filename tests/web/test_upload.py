@@ -1,0 +1,77 @@
+"""The upload form, as people use it: files chosen, what they say, parents, publication; cut and loaded again."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.api.conftest import User, done, make_adapter
+from tests.web.conftest import Site, check_accessible, screenshot
+
+pytestmark = pytest.mark.slow
+
+SignedIn = Callable[[User], Page]
+
+
+def written(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    for path, data in files.items():
+        (folder / path).write_bytes(data)
+    return [folder / path for path in files]
+
+
+def test_an_adapter_that_builds_on_another_is_uploaded(site: Site, signed_in: SignedIn, tmp_path: Path) -> None:
+    alice, bob = site.user("upload-alice"), site.user("upload-bob")
+    alice.publish("upload-alice/instruct", make_adapter(1, rank=16))
+    alice.publish("upload-alice/elsewhere", make_adapter(2, base="acme/other"))
+    page = signed_in(bob)
+    page.get_by_role("link", name="Upload", exact=True).click()
+    expect(page.get_by_role("heading", name="Upload an adapter")).to_be_visible()
+    files = make_adapter(3, rank=8, readme="# Dialogue\n\nIt **talks**.").files
+    page.get_by_label("Files of the adapter").set_input_files(written(tmp_path / "out", files))
+    expect(page.locator("#contents")).to_contain_text("acme/tiny")
+    names, values = (page.locator(f"#contents {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    facts = dict(zip(names, values, strict=True))
+    assert facts == {
+        "Kind": "LoRA",
+        "Rank": "8",
+        "Alpha": "8",
+        "Targets": "q_proj, v_proj",
+        "Base model": "acme/tiny",
+        "Modules": "2",
+        "Parameters": "640",
+        "Dtype": "F32",
+    }
+    page.get_by_label("Name").fill("dialogue")
+    page.get_by_label("Public").check()
+    page.get_by_label("Description").fill("It talks")
+    page.get_by_label("Licence").fill("apache-2.0")
+    page.get_by_label("Tags").fill("chat, small")
+    page.get_by_label("Adapter 1").fill("instruct")
+    offered = page.get_by_role("option", name="upload-alice/instruct@1.0.0")
+    expect(offered).to_contain_text("same base · rank 16")
+    offered.click()
+    expect(page.get_by_label("Adapter 1")).to_have_value("upload-alice/instruct@1.0.0")
+    page.get_by_label("Weight").fill("0.5")
+    expect(page.locator("#lineage-preview figcaption")).to_have_text(
+        "upload-bob/dialogue builds on upload-alice/instruct@1.0.0, weight 0.5."
+    )
+    page.get_by_role("tab", name="Preview").click()
+    expect(page.locator("#card-preview strong")).to_have_text("talks")
+    screenshot(page, "upload")
+    check_accessible(page)
+    page.get_by_role("button", name="Publish").click()
+    page.wait_for_url("**/upload-bob/dialogue?version=1.0.0")
+    made = done(site.anonymous.get("/repositories/upload-bob/dialogue/versions/1.0.0"))
+    assert [(parent["reference"], parent["weight"]) for parent in made["builds_on"]] == [
+        ("upload-alice/instruct@1.0.0", 0.5)
+    ]
+    assert (made["license"], made["base_model"]["name"]) == ("apache-2.0", "acme/tiny")
+    assert {file["path"] for file in made["files"]} == set(files)
+    assert (
+        site.anonymous.get("/repositories/upload-bob/dialogue/versions/1.0.0/files/README.md").content
+        == files["README.md"]
+    )
+    repository = done(site.anonymous.get("/repositories/upload-bob/dialogue"))
+    assert (repository["tags"], repository["description"]) == (["chat", "small"], "It talks")
