@@ -3,8 +3,8 @@
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.adapter import Adapter, Checkpoint, Module
@@ -54,22 +54,26 @@ class Table:
         return not self.rows
 
 
-def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
-    """The members in which two flat mappings differ, by name."""
-    rows, same = [], 0
+def compared(before: Mapping[str, Any], after: Mapping[str, Any], alike: Callable[[str], str] | None = None) -> Table:
+    """The members in which two flat mappings differ, by name.
+
+    Args:
+        alike: names for which it says the same, and which differ in the same way, are one row.
+    """
+    found: dict[tuple[str, str | None, str | None], list[Change]] = {}
+    same = 0
     for name in sorted(before.keys() | after.keys()):
         left, right = before.get(name), after.get(name)
         if name in before and name in after and left == right and type(left) is type(right):
             same += 1
             continue
-        rows.append(
-            Change(
-                name,
-                shown(left) if name in before else None,
-                shown(right) if name in after else None,
-                gain_of(left, right),
-            )
-        )
+        texts = shown(left) if name in before else None, shown(right) if name in after else None
+        group = (name if alike is None else alike(name), *texts)
+        found.setdefault(group, []).append(Change(name, *texts, gain_of(left, right)))
+    rows = [
+        those[0] if len(those) == 1 else replace(those[0], name=f"{name} ({len(those)})")
+        for (name, _, _), those in found.items()
+    ]
     return Table(tuple(rows[:most_rows]), max(0, len(rows) - most_rows), same)
 
 
@@ -119,7 +123,13 @@ def files_table(before: Version, after: Version) -> Table:
 
 
 def modules_table(before: Adapter | Checkpoint, after: Adapter | Checkpoint) -> Table:
-    return compared(tensor_members(before), tensor_members(after))
+    """Of layers that differ in the same way one row: `model.layers.*.mlp.up_proj (32)`."""
+    return compared(tensor_members(before), tensor_members(after), alike=layered)
+
+
+def layered(name: str) -> str:
+    """The name with a star for each number between dots."""
+    return ".".join("*" if part.isdecimal() else part for part in name.split("."))
 
 
 def tensor_members(facts: Adapter | Checkpoint) -> dict[str, str]:

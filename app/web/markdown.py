@@ -101,12 +101,12 @@ def facts_of(head: str | None) -> Iterator[Markup]:
         return
     if not facts:
         return
-    yield Markup('<table class="card-facts"><caption>What the card says of itself</caption><tbody>')
+    yield Markup('<details class="card-facts"><summary>What the head of the card says</summary><table><tbody>')
     for name, value in list(facts.items())[:most_facts]:
         yield Markup('<tr><th scope="row">{}</th><td>{}</td></tr>').format(short(name), short(shown(value)))
     if len(facts) > most_facts:
         yield Markup('<tr><th scope="row">…</th><td>{} more</td></tr>').format(len(facts) - most_facts)
-    yield Markup("</tbody></table>")
+    yield Markup("</tbody></table></details>")
 
 
 def shown(value: Any) -> str:
@@ -165,8 +165,14 @@ class Gate:
             attribute_filter=self.attribute,
             strip_comments=True,
             link_rel="nofollow noopener noreferrer",
-            url_schemes={"http", "https", "mailto"},
-            set_tag_attribute_values={"img": {"loading": "lazy"}},
+            # of those that pass here the attributes' own rules decide
+            url_schemes={"http", "https", "mailto", "data"},
+            # what may be wider than the page is scrolled by keyboard, too
+            set_tag_attribute_values={
+                "img": {"loading": "lazy"},
+                "pre": {"tabindex": "0"},
+                "table": {"tabindex": "0"},
+            },
         )
 
     def attribute(self, tag: str, name: str, value: str) -> str | None:

@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.auth import Anyone, ServicesDep
-from app.api.sessions import http_of, origin_of
 from app.assembly import Services
 from app.domain.adapter import Adapter
 from app.domain.caller import Caller
@@ -21,7 +20,7 @@ from app.errors import Deleted
 from app.services.showing import View
 from app.web import markdown, tensor_rows
 from app.web.differences import flat, relation_words, shown
-from app.web.site import PageRoute, page, to
+from app.web.site import PageRoute, page, server_address, to
 from app.web.snippets import Use, snippets_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -180,7 +179,7 @@ def of_version(
     if (there := moved(request, view, at)) is not None:
         return there
     if view.version is None:
-        return answer(request, caller, view, "repository_empty.html", tab, own_address=address_of(request))
+        return answer(request, caller, view, "repository_empty.html", tab, own_address=server_address(request))
     return show(view, view.version)
 
 
@@ -192,11 +191,6 @@ def moved(request: Request, view: View, at: RepositoryName) -> Response | None:
     return to(f"/{own}{quote(request.url.path.removeprefix(f'/{at}'))}", **dict(request.query_params))
 
 
-def address_of(request: Request) -> str:
-    """Of this server, as its users write it."""
-    return (http_of(request).public_url or origin_of(request)).rstrip("/")
-
-
 @router.get(root)
 def overview(
     namespace: str, name: str, request: Request, services: ServicesDep, caller: Anyone, version: VersionAsked = None
@@ -206,7 +200,7 @@ def overview(
     def show(view: View, version: Version) -> Response:
         card = services.showing.card(caller, version)
         facts = view.facts if isinstance(view.facts, Adapter) else None
-        snippets = snippets_of(Use(address_of(request), version, facts, base_is_here=view.base is not None))
+        use = Use(server_address(request), version, facts, base_is_here=view.base is not None)
         return answer(
             request,
             caller,
@@ -214,12 +208,12 @@ def overview(
             "repository.html",
             "card",
             card=None if card is None else markdown.render(card, files_beside(version)),
-            snippets=snippets,
+            snippets=snippets_of(use),
             parents=parents_of(version),
             child_words=child_words,
             metrics=metrics_of(version),
             is_closed=is_closed(caller, version),
-            needs_token=any("GLULAM_TOKEN" in snippet.text for snippet in snippets),
+            is_stacked=use.is_stacked,
             size_bytes=size_of(version),
         )
 

@@ -2,6 +2,9 @@
 import "./repository.css";
 import { found } from "../rows";
 
+/** On a phone not all tabs are in sight; the one that is open is. */
+document.querySelector(".tabs > [aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest" });
+
 /** The table of modules follows the words while they are typed, where all of it is on the page. */
 const field = document.querySelector<HTMLInputElement>("input[data-filters]");
 const rows = [...document.querySelectorAll<HTMLTableRowElement>(`#${field?.dataset["filters"] ?? "rows"} > tr`)];
