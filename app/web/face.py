@@ -1,10 +1,13 @@
 """All pages, in the order in which they are tried: those with names of their own before the names of people."""
 
 from app.web import (
+    accounts,
+    audit,
     comparing,
     composing,
     home,
     lineage,
+    merges,
     owning,
     problem_pages,
     repository,
@@ -19,6 +22,9 @@ first = (problem_pages.router,)
 routers = (
     static_files.router,
     signing_in.router,
+    accounts.router,
+    audit.router,
+    merges.router,
     uploading.router,
     uploading.forms,
     home.router,

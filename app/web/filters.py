@@ -54,6 +54,17 @@ def soft(text: str) -> Markup:
     return broken
 
 
+def reference(text: str) -> Markup:
+    """A reference, its digest cut to what is enough to tell it from others."""
+    name, at, selector = text.partition("@")
+    return soft(f"{name}{at}{short(selector) if selector.startswith('sha256:') else selector}")
+
+
+def layer_name(layer: Any) -> str:
+    """What a layer of a recipe is called in a line: `bob/dialogue`, or that it is hidden."""
+    return layer.partition("@")[0] if isinstance(layer, str) else "hidden"
+
+
 def pretty(value: Any) -> str:
     """A value of JSON, over several lines."""
     return json.dumps(value, indent=2, ensure_ascii=False)
@@ -66,5 +77,7 @@ filters: dict[str, Callable[..., Any]] = {
     "time": time,
     "short": short,
     "soft": soft,
+    "reference": reference,
+    "layer_name": layer_name,
     "pretty": pretty,
 }

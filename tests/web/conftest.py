@@ -33,7 +33,7 @@ flags = [
     "--disable-sync",
 ]
 desktop, phone, wide = (1280, 900), (360, 740), (2000, 1100)
-patience_ms = 60_000
+patience_ms = int(os.environ.get("BROWSER_PATIENCE_MS", "60000"))
 """What a browser waits for comes at last, also on a machine that is busy with other tests."""
 expect.set_options(timeout=patience_ms)
 

@@ -32,7 +32,7 @@ export function ago(moment: Date, now: Date = new Date()): string {
   const seconds = (moment.getTime() - now.getTime()) / 1000;
   for (const [unit, length] of steps) {
     if (Math.abs(seconds) >= length) {
-      return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.trunc(seconds / length), unit);
+      return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.round(seconds / length), unit);
     }
   }
   return "now";
