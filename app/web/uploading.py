@@ -31,6 +31,7 @@ from app.formats.card import card_file
 from app.services.form_publishing import FormFile
 from app.web import refusals
 from app.web.markdown import render
+from app.web.problem_pages import wants_page
 from app.web.site import PageRoute, page, to
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -153,9 +154,12 @@ async def publish(request: Request, services: ServicesDep, caller: FormPublisher
             files = [FormFile(part.filename or "", part.file) for part in files_in(sent)]
             asked = Asked.of(sent)
             made = await run_in_threadpool(published, services, caller, asked, files)
-    except (CrossSiteRequest, Unavailable):
-        raise
     except RegistryError as error:
+        is_for_form = wants_page(request.headers.get("accept")) and not isinstance(
+            error, CrossSiteRequest | Unavailable
+        )
+        if not is_for_form:
+            raise
         return await run_in_threadpool(shown, request, services, caller, asked, error)
     return to(f"/{made.repository}", version=str(made.number))
 
