@@ -1,6 +1,7 @@
 """Two versions side by side: what differs in configuration, files, modules, metrics, lineage and card."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -26,11 +27,12 @@ between = "..."
 def choose(
     namespace: str,
     name: str,
+    caller: Anyone,
     before: Annotated[str, Query(min_length=1, max_length=200)],
     after: Annotated[str, Query(min_length=1, max_length=200)],
 ) -> Response:
     """From a form's two fields to the comparison's own address."""
-    return to(f"/{namespace}/{name}/compare/{before}{between}{after}")
+    return to(quote(f"/{namespace}/{name}/compare/{before}{between}{after}"))
 
 
 @router.get(root + "/compare/{pair}")

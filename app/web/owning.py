@@ -17,6 +17,7 @@ from app.domain.names import RepositoryName
 from app.domain.recall import OnRecall, Severity
 from app.domain.repository import Derivatives, Visibility
 from app.errors import Conflict, Forbidden, Malformed, MalformedRequest, Missing, RegistryError
+from app.web.problem_pages import wants_page
 from app.web.repository import answer, moved, root
 from app.web.site import PageRoute, to
 
@@ -100,6 +101,8 @@ def attempt(
     try:
         act()
     except (Malformed, Conflict, Missing) as error:
+        if not wants_page(request.headers.get("accept")):
+            raise
         # what is wrong with the repository itself is told instead of the page
         return shown(request, services, caller, at, form=form, sent=sent, error=error)
     return to(f"/{at}/settings", saved=form) if then is None else to(then)

@@ -20,6 +20,7 @@ from app.errors import Deleted
 from app.services.showing import View
 from app.web import markdown, tensor_rows
 from app.web.differences import flat, relation_words, shown
+from app.web.problem_pages import wants_page
 from app.web.site import PageRoute, page, server_address, to
 from app.web.snippets import Use, snippets_of
 
@@ -173,6 +174,8 @@ def of_version(
     try:
         view = services.showing.view(caller, at, ref or None)
     except Deleted as error:
+        if not wants_page(request.headers.get("accept")):
+            raise
         # of a repository that is gone itself this is refused again
         living = services.showing.view(caller, at, None)
         return answer(request, caller, living, "repository_tombstone.html", tab, status=410, tombstone=error.facts)

@@ -79,6 +79,8 @@ class Matrix:
             sent["json"] = subject.fill(row.json, further)
         if row.content is not None:
             sent["content"] = subject.fill(row.content, further).encode()
+        if row.fields is not None:
+            sent["data"] = subject.fill(row.fields, further)
         if row.form is not None:
             sent["files"] = [("files", (name, data)) for name, data in row.form.items()]
         return user.request(method, path_parameter.sub(parameter, path), **sent)

@@ -133,6 +133,9 @@ class Row:
     json: Any = None
     content: str | None = None
     form: Mapping[str, Any] | None = None
+    """Files, as a form with files sends them."""
+    fields: Mapping[str, str] | None = None
+    """Of a plain form."""
     destroys: bool = False
     """Success makes an end of the subject: each time it is a fresh one."""
     is_hub: bool = False

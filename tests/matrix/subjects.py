@@ -22,6 +22,8 @@ of_this_subject_alone = (
 numbers = itertools.count(1)
 members = (Role.READER, Role.WRITER, Role.OWNER)
 part = b"a part"
+picture = b"\x89PNG\r\n\x1a\n"
+"""As much of one as makes it one."""
 
 
 @cache
@@ -144,7 +146,7 @@ def make_subject(cast: Cast, state: State) -> Subject:
     words = described(number, "public" if state.is_public else "private", data)
     repository, root = words["repository"], f"/repositories/{words['repository']}"
     owner.repository(repository, visibility=words["visibility"])
-    files = dict(adapter_files(5)) | {words["path"]: data}
+    files = dict(adapter_files(5)) | {words["path"]: data, "plot.png": picture}
     version = owner.publish(repository, files)
     done(owner.put(f"{root}/aliases/{words['alias']}", {"version": words["ref"]}))
     organization = {"name": words["organization"], "members": [{"user": role, "role": role} for role in members]}
@@ -197,6 +199,8 @@ def make_webhook(cast: Cast, words: Mapping[str, str]) -> dict[str, str]:
     """With one delivery, which nobody sends."""
     body = {"url": "https://example.org/", "events": ["version.published"], "namespace": namespace}
     webhook = done(cast.owner.post("/webhooks", body), 201)["id"]
+    about = done(cast.owner.get(f"/repositories/{namespace}/{words['recalled']}"))["uuid"]
     with cast.registry.services.database.begin() as tx:
-        delivery = webhooks.enqueue(tx, UUID(webhook), next(numbers), {"type": "version.published"})
+        told = {"type": "version.published"}
+        delivery = webhooks.enqueue(tx, UUID(webhook), next(numbers), told, UUID(about), version=None)
     return {"webhook": webhook, "delivery": str(delivery)}

@@ -1,14 +1,27 @@
 """The table: what every mounted route needs, one section per router. A route that no section knows fails the build."""
 
 from tests.matrix.rights import Row
-from tests.matrix.table import accounts, hub, merges, outside, repositories, stacks, uploads, versions
+from tests.matrix.table import (
+    accounts,
+    hub,
+    merges,
+    outside,
+    repositories,
+    repository_pages,
+    stacks,
+    upload_pages,
+    uploads,
+    versions,
+)
 
 sections: dict[str, list[Row]] = {
     "accounts": accounts.rows,
     "repositories": repositories.rows,
     "uploads": uploads.rows,
+    "upload pages": upload_pages.rows,
     "versions": versions.rows,
     "merges": merges.rows,
+    "repository pages": repository_pages.rows,
     "stacks": stacks.rows,
     "hub": hub.rows,
     "outside": outside.rows,
