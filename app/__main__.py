@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -34,6 +35,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             subparser.add_argument(
                 "--queues", type=queues, default=list(queue_names), metavar="NAMES", help="merge,chores (default: both)"
             )
+        if name == "serve":
+            subparser.add_argument(supervision.listening_at, type=int, help=argparse.SUPPRESS)
         if name in {"serve", "work"}:
             subparser.add_argument(supervision.stop_with_parent, action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -44,6 +47,11 @@ def queues(text: str) -> list[str]:
     if unknown := [name for name in names if name not in queue_names]:
         raise argparse.ArgumentTypeError(f"no queue {unknown[0]!r}; there are: {', '.join(queue_names)}")
     return names
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """What a command takes besides the settings."""
+    return {name: value for name, value in vars(options).items() if name in {"queues", "listening_at"}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         supervision.watch_parent()
     command = import_module(f"app.commands.{options.command}")
     try:
-        status: int = command.run(settings, options.queues) if options.command == "work" else command.run(settings)
+        status: int = command.run(settings, **given(options))
     except (CannotStart, NotReady) as error:
         print(f"{options.command}: {error}", file=sys.stderr)
         return 1

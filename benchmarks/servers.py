@@ -44,8 +44,8 @@ class Measured:
         return found
 
     @property
-    def server(self) -> psutil.Process:
-        return next(process for process in self.processes if process.cmdline()[2:4] == ["app", "serve"])
+    def servers(self) -> list[psutil.Process]:
+        return [process for process in self.processes if process.cmdline()[2:4] == ["app", "serve"]]
 
     def cpu_seconds(self) -> float:
         """Of all processes, those that have ended too where their parent has seen it."""

@@ -66,14 +66,18 @@ def timed(work: Callable[[], Any]) -> float:
 
 @contextmanager
 def memory_watched(registry: Measured) -> Iterator[Callable[[], float]]:
-    """How many MiB the server has grown at most since the context was entered."""
-    server, is_over = registry.server, threading.Event()
-    before = most = server.memory_info().rss
+    """How many MiB the server's processes have grown at most since the context was entered."""
+    servers, is_over = registry.servers, threading.Event()
+
+    def used() -> int:
+        return sum(server.memory_info().rss for server in servers)
+
+    before = most = used()
 
     def watch() -> None:
         nonlocal most
         while not is_over.wait(0.02):
-            most = max(most, server.memory_info().rss)
+            most = max(most, used())
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -1,11 +1,13 @@
 """Whether the server lives, whether it is ready, what it measures, and what its problems mean."""
 
+import os
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from app.api.auth import ServicesDep, open_to_all, operating
@@ -23,7 +25,7 @@ seconds = Histogram(
 )
 asking = CapacityLimiter(2)
 """Threads of its own for `/readyz`."""
-jobs = Gauge("glulam_jobs", "Jobs in the queue", ["queue", "status"], registry=registry)
+jobs = Gauge("glulam_jobs", "Jobs in the queue", ["queue", "status"], registry=registry, multiprocess_mode="mostrecent")
 
 
 # the two that a supervisor asks hold on to nothing that other requests may use up
@@ -45,7 +47,16 @@ def metrics(services: ServicesDep) -> Response:
     """For Prometheus, from this machine or with an administrator's token; routes stand as templates, without names."""
     for (queue, status), count in services.queue_depth().items():
         jobs.labels(queue, status).set(count)
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(gathered()), media_type=CONTENT_TYPE_LATEST)
+
+
+def gathered() -> CollectorRegistry:
+    """What the server processes of this machine have counted together; of a process alone also what it uses itself."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return registry
+    whole = CollectorRegistry()
+    MultiProcessCollector(whole)  # type: ignore[no-untyped-call]  # the library has no annotation there
+    return whole
 
 
 @router.get("/problems/{name}", dependencies=[open_to_all], responses=refusals(404))

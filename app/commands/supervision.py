@@ -38,10 +38,14 @@ class Backoff:
 class Child:
     """`python -m app …` as a process of its own, which stops when our end of its standard input closes."""
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: dict[str, str], descriptors: Sequence[int] = ()
+    ) -> None:
+        """`descriptors`: open files of ours that it is handed under the same numbers."""
         self.name = name
         self.command = [sys.executable, "-m", "app", *arguments, stop_with_parent]
         self.environment = environment
+        self.descriptors = tuple(descriptors)
         self.backoff = Backoff()
         self.process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
@@ -52,6 +56,7 @@ class Child:
             self.command,
             env=self.environment,
             stdin=subprocess.PIPE,
+            pass_fds=self.descriptors,
             # Ctrl-C in the terminal is for the parent, which stops its children in order
             start_new_session=True,
         )
@@ -104,6 +109,8 @@ def stop_all(children: Sequence[Child], seconds: float, is_urgent: Callable[[], 
         child.wait(time.monotonic())
 
 
+listening_at = "--listening-at"
+"""Option of `serve`: the number of an inherited socket, bound already."""
 stop_with_parent = "--stop-with-parent"
 """Option of `serve` and `work`: standard input is a pipe that nobody writes to, and its end is the parent's."""
 

@@ -4,18 +4,20 @@ import fcntl
 import http.client
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from app.commands.admin_token import admin_token
 from app.commands.database import embedded_postgres, url_of, with_url
-from app.commands.supervision import Backoff, Child, stop_all
+from app.commands.supervision import Backoff, Child, listening_at, stop_all
 from app.errors import CannotStart
 from app.lineage import migrate
 from app.settings import Settings
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 tick_seconds = 0.2
+metrics_variable = "PROMETHEUS_MULTIPROC_DIR"
+"""By it the Prometheus client shares what processes count."""
 
 
 def run(settings: Settings) -> int:
@@ -34,11 +38,15 @@ def run(settings: Settings) -> int:
     Raises: CannotStart, NotReady.
     """
     signals = StopSignals()
-    check_port(settings)
-    with only_one(settings), signals.handled(), database_for(settings) as (settings, postgres):
+    with (
+        bound(settings) as listening,
+        only_one(settings),
+        signals.handled(),
+        database_for(settings) as (settings, postgres),
+    ):
         migrate.upgrade(url_of(settings))
         _, is_new_token = admin_token(settings)
-        children = children_of(settings)
+        children = children_of(settings, listening)
         try:
             return supervise(settings, children, postgres, signals, is_new_token)
         finally:
@@ -95,9 +103,24 @@ def database_for(settings: Settings) -> Iterator[tuple[Settings, "EmbeddedPostgr
         postgres.stop()
 
 
-def children_of(settings: Settings) -> list[Child]:
+def children_of(settings: Settings, listening: socket.socket) -> list[Child]:
+    """Server processes that answer at one socket, and a worker."""
     environment = {**os.environ, Settings.variable_of("database_url"): url_of(settings)}
-    return [Child("serve", ["serve"], environment), Child("work", ["work"], environment)]
+    server = ["serve", listening_at, str(listening.fileno())]
+    serving = dict(environment)
+    if settings.server_processes > 1:
+        serving[metrics_variable] = str(metrics_folder(settings))
+    names = [f"serve {number}" for number in range(1, settings.server_processes + 1)]
+    servers = [Child(name, server, serving, [listening.fileno()]) for name in names]
+    return [*servers, Child("work", ["work"], environment)]
+
+
+def metrics_folder(settings: Settings) -> Path:
+    """Where server processes count together, from nothing."""
+    folder = settings.data_dir / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def supervise(
@@ -134,16 +157,21 @@ def supervise(
     return 0
 
 
-def check_port(settings: Settings) -> None:
-    """Raises: CannotStart if somebody listens there already, who would be taken for our server."""
+@contextmanager
+def bound(settings: Settings) -> Iterator[socket.socket]:
+    """The socket at which the server processes listen, one and all: whoever of them is there takes the next connection.
+
+    Raises: CannotStart if somebody listens there already, who would be taken for our server.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        # as the server does: a port that was in use a moment ago is free
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family) as listening:
+        # a port that was in use a moment ago is free
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            listening.bind((settings.host, settings.port))
         except OSError as error:
             raise CannotStart(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from error
+        yield listening
 
 
 def answers(settings: Settings) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import IO
-from uuid import UUID
 
 from app.domain.caller import Caller
 from app.domain.names import RepositoryName
@@ -21,6 +20,8 @@ from app.services.holding import Holding
 from app.services.publishing import NewVersion, Publishing
 
 chunk_bytes = 1024 * 1024
+placed_under_locks_bytes = 16 * 1024 * 1024
+"""Others wait while so much is placed; a larger form is first written on trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +66,34 @@ class FormPublishing:
             # in one order for everybody who writes the same rows
             placed = {source.digest: source for source in sorted(sources.values(), key=lambda source: source.digest)}
             sizes: dict[str, int] = {digest: source.inspection.size_bytes for digest, source in placed.items()}
-            holder: UUID | None = None
-            for is_trial in (True, False):
-                with self.database.begin() as tx, tx.begin_nested() as savepoint:
-                    if holder is not None:
-                        self.holding.release(tx, holder, sizes)
-                    if (earlier := self.publishing.earlier(tx, caller)) is not None:
-                        return earlier
-                    for source in placed.values():
-                        blobs.record(tx, source.digest, source.inspection.size_bytes, source.inspection.as_json())
-                    repository = repository_in(tx)
-                    version = self.publishing.write_new(tx, caller, repository, number, new, content)
-                    idempotency.note(tx, caller, str(version.id))
-                    if is_trial:
-                        savepoint.rollback()
-                if is_trial:
-                    # what would be refused leaves no byte, and what is accepted has its bytes before its rows
-                    holder = stack.enter_context(self.holding.held(sizes, found.namespace_id))
-                    for entry in staged.values():
-                        entry.place()
+
+            def write(tx: Connection) -> Version:
+                for source in placed.values():
+                    blobs.record(tx, source.digest, source.inspection.size_bytes, source.inspection.as_json())
+                version = self.publishing.write_new(tx, caller, repository_in(tx), number, new, content)
+                idempotency.note(tx, caller, str(version.id))
+                return version
+
+            def place() -> None:
+                for entry in staged.values():
+                    entry.place()
+
+            # what would be refused leaves no byte, and what is accepted has its bytes before its rows are committed
+            holder = stack.enter_context(self.holding.held(sizes, found.namespace_id))
+            is_quick = sum(sizes.values()) <= placed_under_locks_bytes
+            if not is_quick:
+                with self.database.begin() as tx, tx.begin_nested() as trial:
+                    if self.publishing.earlier(tx, caller) is None:
+                        write(tx)
+                    trial.rollback()
+                place()
+            with self.database.begin() as tx:
+                self.holding.release(tx, holder, sizes)
+                if (earlier := self.publishing.earlier(tx, caller)) is not None:
+                    return earlier
+                version = write(tx)
+                if is_quick:
+                    place()
             return version
 
     def _stage(self, file: FormFile, staged: Staged) -> Source:

@@ -265,8 +265,9 @@ class Publishing:
         # after the rules: only of parents that the caller may read
         self._check_shapes(tx, draft, catalogue)
         newest = versions.newest(tx, repository.id)
-        number = number or next_number(newest, digest)
-        if versions.is_taken(tx, repository.id, number):
+        if number is None:
+            number = next_number(newest, digest)
+        elif versions.is_taken(tx, repository.id, number):
             raise VersionExists(f"{repository.full_name}@{number}")
         tree = commits.put_tree(tx, draft.files)
         head = commits.head(tx, repository.id)

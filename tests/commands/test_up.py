@@ -36,6 +36,7 @@ class Installation:
             **os.environ,
             "GLULAM_DATA_DIR": str(self.data_dir),
             "GLULAM_PORT": str(self.port),
+            "GLULAM_SERVER_PROCESSES": "2",
             "GLULAM_SHUTDOWN_SECONDS": "10",
         }
         with self.output_path.open("a") as output:
@@ -60,12 +61,25 @@ class Installation:
     def output(self) -> str:
         return self.output_path.read_text()
 
-    def child(self, command: str) -> psutil.Process:
+    def children(self, command: str) -> list[psutil.Process]:
         """The running `serve` or `work`."""
         assert self.up is not None
-        return next(
+        return [
             child for child in psutil.Process(self.up.pid).children() if is_alive(child) and command in child.cmdline()
-        )
+        ]
+
+    def get(self, path: str) -> str:
+        """On a connection of its own, with the administrator's token."""
+        token = (self.data_dir / "admin-token").read_text().strip()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            assert answer.status == 200, body
+            return body
+        finally:
+            connection.close()
 
     def postgres(self) -> psutil.Process | None:
         return EmbeddedPostgres(self.data_dir / "postgres").find()
@@ -105,7 +119,7 @@ def wait_until(is_true: Callable[[], bool], explanation: Callable[[], str], seco
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_no_process(installation: Installation, number: signal.Signals) -> None:
     up = installation.start()
-    assert len(installation.processes()) >= 4, "up, serve, work and Postgres"
+    assert len(installation.processes()) >= 5, "up, twice serve, work and Postgres"
     up.send_signal(number)
     assert up.wait(20) == 0, installation.output()
     assert installation.processes() == []
@@ -126,7 +140,7 @@ def test_the_address_is_printed_always_and_the_admin_token_once(installation: In
 
 def test_a_running_server_holds_no_torch(installation: Installation) -> None:
     installation.start()
-    mapped = {Path(region.path).name for region in installation.child("serve").memory_maps()}
+    mapped = {Path(region.path).name for child in installation.children("serve") for region in child.memory_maps()}
     assert not [name for name in mapped if "torch" in name]
     assert [name for name in mapped if name.startswith("_pydantic_core")], "or the test looks at nothing"
 
@@ -135,16 +149,38 @@ def test_a_running_server_holds_no_torch(installation: Installation) -> None:
 def test_a_killed_child_is_replaced(installation: Installation, victim: str) -> None:
     installation.start()
     wait_until(partial(says, installation, "Glulam is ready"), installation.output)
-    killed = installation.child(victim)
-    killed.kill()
+    before = installation.children(victim)
+    before[0].kill()
 
     def is_replaced() -> bool:
-        try:
-            return installation.child(victim).pid != killed.pid and installation.is_ready()
-        except StopIteration:
-            return False
+        now = installation.children(victim)
+        return before[0] not in now and len(now) == len(before) and installation.is_ready()
 
     wait_until(is_replaced, installation.output)
+
+
+def test_while_one_server_process_is_dead_the_other_answers(installation: Installation) -> None:
+    installation.start()
+    first, second = installation.children("serve")
+    os.kill(first.pid, signal.SIGSTOP)
+    for _ in range(20):
+        assert '"admin"' in installation.get("/api/v1/whoami")
+    os.kill(first.pid, signal.SIGKILL)
+    assert is_alive(second)
+    for _ in range(20):
+        assert '"admin"' in installation.get("/api/v1/whoami")
+
+
+def test_what_the_server_processes_measure_is_told_as_one(installation: Installation) -> None:
+    installation.start()
+    for _ in range(40):
+        installation.get("/api/v1/whoami")
+    asked = 'glulam_requests_total{method="GET",route="/whoami",status="200"} '
+    # whoever is asked
+    for _ in range(8):
+        lines = installation.get("/metrics").splitlines()
+        assert [line for line in lines if line.startswith(asked)] == [asked + "40.0"]
+        assert len([line for line in lines if line.startswith('glulam_jobs{queue="merge",status="todo"}')]) == 1
 
 
 def test_a_killed_database_is_replaced(installation: Installation) -> None:
@@ -163,7 +199,7 @@ def test_a_killed_database_is_replaced(installation: Installation) -> None:
 
 def test_the_children_of_a_killed_up_stop_and_the_next_one_adopts_the_database(installation: Installation) -> None:
     up = installation.start()
-    children = [installation.child("serve"), installation.child("work")]
+    children = [*installation.children("serve"), *installation.children("work")]
     postgres = installation.postgres()
     assert postgres is not None
     up.kill()
