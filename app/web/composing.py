@@ -20,6 +20,7 @@ from app.web.asking import requests
 from app.web.composition import Composition
 from app.web.drawing import draw_paths
 from app.web.methods_told import by_family, told
+from app.web.problem_pages import wants_page
 from app.web.remedies import Refusal, remedies
 from app.web.site import PageRoute, page, server_address, to
 
@@ -29,9 +30,9 @@ most_candidates = 12
 culprits = ("versions", "shared", "reference", "ancestor", "member")
 """Facts of a refusal that name what its paths lead to."""
 obstacle_words = {
-    Obstacle.ALREADY_THERE: "is a layer already",
-    Obstacle.RECALLED: "was recalled",
-    Obstacle.OTHER_BASE: "was trained on another base model",
+    Obstacle.ALREADY_THERE: "It is a layer already",
+    Obstacle.RECALLED: "Does not fit: it was recalled",
+    Obstacle.OTHER_BASE: "Does not fit: it was trained on another base model",
 }
 
 
@@ -51,6 +52,8 @@ def start(request: Request, services: ServicesDep, caller: Merger) -> Response:
     try:
         view = services.merging.submit(caller, recipe_of(composition))
     except RegistryError as error:
+        if not wants_page(request.headers.get("accept")):
+            raise
         refusal = Refusal.of(error)
         status = problems.by_name[refusal.name][0]
         return answer(request, services, caller, composition, None, refusal, status)

@@ -1,11 +1,10 @@
 """One merge: watched while it goes on, read when it is done, published, withdrawn."""
 
 from dataclasses import replace
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 
 from app.api import problems
 from app.api.auth import Merger, Reader, ServicesDep
@@ -16,17 +15,19 @@ from app.domain.lineage import Kind
 from app.domain.merge import MergeState
 from app.domain.names import RepositoryName
 from app.domain.recipe import Layer, OutputKind, Publish, Recipe
-from app.errors import Missing, RegistryError
+from app.errors import Missing, RegistryError, ScopeMissing
 from app.services.merging import MergeView
 from app.services.registering import NewRepository
 from app.web.asking import requests
 from app.web.composition import Composition
 from app.web.plots import kept_by_module, spectrum
+from app.web.problem_pages import wants_page
 from app.web.remedies import Refusal
 from app.web.site import PageRoute, page, server_address, to
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
+Line = Annotated[str, Form(max_length=500)]
 state_words = {
     MergeState.QUEUED: "waits for a worker",
     MergeState.RUNNING: "is being merged",
@@ -50,15 +51,19 @@ def cancel(id: UUID, services: ServicesDep, caller: Merger) -> Response:
 
 
 @router.post("/merges/{id}/publish")
-def publish(id: UUID, request: Request, services: ServicesDep, caller: Merger) -> Response:
+def publish(
+    id: UUID, request: Request, services: ServicesDep, caller: Merger, repository: Line = "", version: Line = ""
+) -> Response:
     """Publish the result: the same recipe with a place to go, which is published at once."""
+    if Scope.WRITE not in caller.scopes:
+        raise ScopeMissing(Scope.WRITE.value)
     view = services.merging.get(caller, id)
-    asked = dict(parse_qsl((request._body or b"").decode("utf-8", "replace")))
-    target = asked.get("repository", "").strip()
     try:
-        version = asked.get("version", "").strip() or None
-        made = published(services, caller, exactly(view), Publish(target, version))
+        made = published(services, caller, exactly(view), Publish(repository.strip(), version.strip() or None))
     except RegistryError as error:
+        if not wants_page(request.headers.get("accept")):
+            raise
+        asked = {"repository": repository, "version": version}
         status = problems.by_name[error.kebab_name()][0]
         return answer(request, services, caller, view, None, Refusal.of(error), asked, status)
     if made.published is None:

@@ -75,6 +75,8 @@ async function show(data: URLSearchParams, history: "push" | "replace" | "none")
   const fresh = await regions(answer);
   const typing = history === "replace" ? document.activeElement : null;
   replaced(fresh, parts, typing);
+  const search = document.getElementById("q") as HTMLInputElement;
+  if (history !== "replace") search.value = (fresh.getElementById("q") as HTMLInputElement).value;
   root!.removeAttribute("aria-busy");
   enhance();
   const url = document.getElementById("plan")!.dataset["url"] ?? answer.url;
