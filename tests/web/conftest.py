@@ -44,6 +44,7 @@ class Site:
 
     address: str
     http: httpx2.Client
+    database_url: str
     users: dict[str, User] = field(default_factory=dict)
 
     @property
@@ -73,7 +74,7 @@ def site(postgres: PostgresServer) -> Iterator[Site]:
             installation.environment["GLULAM_UPLOAD_PART_BYTES"] = str(4 << 20)
             installation.begin([Part.SERVER, Part.WORKER])
             with httpx2.Client(base_url=installation.address, timeout=60) as http:
-                yield Site(installation.address, http)
+                yield Site(installation.address, http, installation.url)
             installation.stop()
         finally:
             installation.destroy()

@@ -4,6 +4,7 @@ from tests.matrix.rights import Row
 from tests.matrix.table import (
     accounts,
     hub,
+    merge_pages,
     merges,
     outside,
     repositories,
@@ -21,6 +22,7 @@ sections: dict[str, list[Row]] = {
     "upload pages": upload_pages.rows,
     "versions": versions.rows,
     "merges": merges.rows,
+    "merge pages": merge_pages.rows,
     "repository pages": repository_pages.rows,
     "stacks": stacks.rows,
     "hub": hub.rows,
