@@ -74,7 +74,9 @@ class Showing:
             repository = finding.repository(tx, name, caller)
             newest = tuple(versions.list_versions(tx, repository.id, caller, None, most_versions))
             named = tuple(aliases.list_aliases(tx, repository.id, caller, None, most_aliases))
-            version = self._chosen(tx, caller, repository, ref, newest)
+            version = self._chosen(
+                tx, caller, repository, ref, newest, has_alias=any(alias.name.lower() == "latest" for alias in named)
+            )
             if version is None:
                 return View(repository, None, newest, named, None, None)
             shown, count = children.children(tx, version.id, caller, most_children, most_counted)
@@ -92,12 +94,23 @@ class Showing:
             )
 
     def _chosen(
-        self, tx: Connection, caller: Caller, repository: Repository, ref: str | None, newest: tuple[Version, ...]
+        self,
+        tx: Connection,
+        caller: Caller,
+        repository: Repository,
+        ref: str | None,
+        newest: tuple[Version, ...],
+        *,
+        has_alias: bool,
     ) -> Version | None:
+        """`has_alias`: there is one that is called `latest`."""
         if ref is not None:
             text = f"{repository.full_name}@{ref}"
             name = RepositoryName(repository.namespace, repository.name)
             return finding.version(tx, name, Selector.parse(ref), text, caller)
+        published = [version for version in newest if version.state is VersionState.PUBLISHED]
+        if published and not has_alias:
+            return published[0]
         latest = versions.find(tx, repository.id, Selector(alias="latest"), caller)
         if latest is not None and latest.state is not VersionState.DELETED:
             return latest
