@@ -16,7 +16,7 @@ from app.lineage.engine import Connection, Database
 from app.services import finding
 from app.services.registering import Registering
 
-most_choices = 50
+most_choices = 30
 """Versions of one repository that are offered in place of a layer."""
 
 

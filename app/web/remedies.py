@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from app.errors import RegistryError
 from app.web.composition import Composition
+
+
+most_tried = 8
+"""Each is planned before it is offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ def remedies(
         left = refusal_of(after)
         return left is None or (left.name, left.facts) != (refusal.name, refusal.facts)
 
-    return [remedy for remedy in dict.fromkeys(proposed(refusal, composition, layers)) if helps(remedy)]
+    found = islice(dict.fromkeys(proposed(refusal, composition, layers)), most_tried)
+    return [remedy for remedy in found if helps(remedy)]
 
 
 def proposed(refusal: Refusal, composition: Composition, layers: Sequence[str]) -> Iterator[Remedy]:

@@ -60,15 +60,24 @@ def publish(
     view = services.merging.get(caller, id)
     try:
         made = published(services, caller, exactly(view), Publish(repository.strip(), version.strip() or None))
+        refusal = refused_publication(made)
     except RegistryError as error:
         if not wants_page(request.headers.get("accept")):
             raise
+        refusal = Refusal.of(error)
+    if refusal is not None:
         asked = {"repository": repository, "version": version}
-        status = problems.by_name[error.kebab_name()][0]
-        return answer(request, services, caller, view, None, Refusal.of(error), asked, status)
+        status = problems.by_name[refusal.name][0]
+        return answer(request, services, caller, view, None, refusal, asked, status)
     if made.published is None:
         return to(f"/merges/{made.merge.id}")
     return to(f"/{made.published.repository}", version=str(made.published.number))
+
+
+def refused_publication(made: MergeView) -> Refusal | None:
+    """What is known of some refusals only where the result is: that it is not what has the number already."""
+    error = made.merge.error
+    return None if error is None else Refusal(error["name"], error["detail"], error["facts"])
 
 
 def exactly(view: MergeView) -> Recipe:

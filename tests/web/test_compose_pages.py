@@ -1,7 +1,11 @@
 """The composer's and the merges' pages as the server writes them, asked without a browser."""
 
 import html
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -220,3 +224,37 @@ def test_a_hidden_ancestor_has_no_name_in_the_composer(site: Site, team: User) -
     page = composed(team, *layers("team/tools@1.0.0", "secret/open@1.0.0"))
     assert buttons(page) == ["remove:1"]
     assert "secret/hidden" not in page.text
+
+
+def test_the_command_the_program_and_the_request_ask_for_the_same_merge(site: Site, team: User, tmp_path: Path) -> None:
+    fields = [
+        *layers("team/dialogue@1.0.0", "team/tools@1.0.0"),
+        ("weight", "-0.25"),
+        ("pin", "team/instruct@2.0.0"),
+        ("method", "ties"),
+        ("ties.density", "0.3"),
+        ("ties.convention", "mergekit"),
+        ("size", "rank"),
+        ("rank", "2"),
+        ("dtype", "bfloat16"),
+        ("overlaps", "covered"),
+        ("ancestors", "branch"),
+    ]
+    page = composed(team, *fields)
+    assert "Start the merge" in page.text
+    snippets = [html.unescape(found) for found in re.findall(r'<code id="snippet-\d">(.*?)</code>', page.text, re.S)]
+    command, program, request = snippets
+    tools = Path(sys.executable).parent
+    environment = {**os.environ, "GLULAM_TOKEN": team.token or "", "PATH": f"{tools}:{os.environ['PATH']}"}
+    before = {merge["id"] for merge in done(team.get("/merges"))["items"]}
+    for line in (["bash", "-c", command], [sys.executable, "-c", program], ["bash", "-c", request]):
+        ended = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert ended.returncode == 0, ended.stderr
+    asked = [merge for merge in done(team.get("/merges"))["items"] if merge["id"] not in before]
+    assert len(asked) == 3
+    assert len({merge["recipe_digest"] for merge in asked}) == 1
+    assert asked[0]["recipe"]["output"] == {"kind": "adapter", "rank": 2, "dtype": "bfloat16", "trunk": "included"}
+    assert {path.name for path in (tmp_path / "merged").iterdir()} >= {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }

@@ -13,6 +13,11 @@ const zooms = { least: 0.05, most: 2.5, factor: 1.25 };
 /** So much of the drawing stays in sight, however far it is dragged. */
 const keptInSight = 60;
 
+interface Place {
+  x: number;
+  y: number;
+}
+
 interface Drawn {
   link: SVGAElement;
   corner: Point;
@@ -26,9 +31,12 @@ export class GraphView {
   #layout: Layout = { places: new Map(), routes: new Map(), layers: 0, breadth: 0 };
   #size = { width: 0, height: 0 };
   #zoom = 1;
-  #shift = { x: 0, y: 0 };
+  #shift: Place = { x: 0, y: 0 };
   #current: string;
   #found = new Set<string>();
+  /** Buttons and fingers that are down, and where they were last. */
+  #pointers = new Map<number, Place>();
+  #hasMoved = false;
 
   constructor(
     readonly host: HTMLElement,
@@ -40,19 +48,16 @@ export class GraphView {
     this.#svg.addEventListener("click", (event) => this.#onClick(event));
     this.#svg.addEventListener("pointerover", (event) => this.#light(idUnder(event.target) ?? this.#current));
     this.#svg.addEventListener("pointerleave", () => this.#light(this.#current));
-    host.addEventListener("pointerdown", (event) => this.#onDrag(event));
+    host.addEventListener("pointerdown", (event) => this.#onDown(event));
+    host.addEventListener("pointermove", (event) => this.#onMove(event));
+    host.addEventListener("pointerup", (event) => this.#onUp(event));
+    host.addEventListener("pointercancel", (event) => this.#onUp(event));
+    // the browser would carry a link away instead of moving the drawing
+    host.addEventListener("dragstart", (event) => event.preventDefault());
     host.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
     host.replaceChildren(this.#svg);
     this.draw();
     this.fit();
-  }
-
-  get zoom(): number {
-    return this.#zoom;
-  }
-
-  get shift(): Readonly<{ x: number; y: number }> {
-    return this.#shift;
   }
 
   /** Everything that is not behind a collapsed version, in its place. */
@@ -181,7 +186,7 @@ export class GraphView {
   }
 
   /** Zoom by a factor; what is at this point of the host stays there. */
-  zoomBy(factor: number, at?: { x: number; y: number }): void {
+  zoomBy(factor: number, at?: Place): void {
     const { x, y } = at ?? { x: this.host.clientWidth / 2, y: this.host.clientHeight / 2 };
     const zoom = Math.min(Math.max(this.#zoom * factor, zooms.least), zooms.most);
     const ratio = zoom / this.#zoom;
@@ -336,30 +341,44 @@ export class GraphView {
 
   // -- pointer and wheel --
 
-  #onDrag(event: PointerEvent): void {
+  #onDown(event: PointerEvent): void {
     if (event.button !== 0) return;
-    let last = { x: event.clientX, y: event.clientY };
-    let hasMoved = false;
-    const move = (moved: PointerEvent): void => {
-      if (moved.pointerId !== event.pointerId) return;
-      const [x, y] = [moved.clientX - last.x, moved.clientY - last.y];
-      // a trembling hand is no drag: the link below is meant
-      if (!hasMoved && Math.hypot(x, y) < 4) return;
-      if (!hasMoved) {
-        hasMoved = true;
-        this.host.setPointerCapture(event.pointerId);
-        this.host.classList.add("dragging");
-      }
-      last = { x: moved.clientX, y: moved.clientY };
-      this.pan(x, y);
-    };
-    const end = (): void => {
-      this.host.removeEventListener("pointermove", move);
-      this.host.classList.remove("dragging");
-    };
-    this.host.addEventListener("pointermove", move);
-    this.host.addEventListener("pointerup", end, { once: true });
-    this.host.addEventListener("pointercancel", end, { once: true });
+    if (!this.#pointers.size) this.#hasMoved = false;
+    this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  }
+
+  #onMove(event: PointerEvent): void {
+    const last = this.#pointers.get(event.pointerId);
+    if (!last) return;
+    if (!event.buttons) {
+      // let go elsewhere
+      this.#onUp(event);
+      return;
+    }
+    const here = { x: event.clientX, y: event.clientY };
+    // a trembling hand is no drag: the link below is meant
+    if (!this.#hasMoved && distance(last, here) < 4) return;
+    if (!this.#hasMoved) {
+      this.#hasMoved = true;
+      this.host.setPointerCapture(event.pointerId);
+      this.host.classList.add("dragging");
+    }
+    this.#pointers.set(event.pointerId, here);
+    const other = [...this.#pointers.values()].find((place) => place !== here);
+    if (!other) {
+      this.pan(here.x - last.x, here.y - last.y);
+      return;
+    }
+    // between two fingers stays what was between them
+    const bounds = this.host.getBoundingClientRect();
+    const between = { x: (here.x + other.x) / 2 - bounds.left, y: (here.y + other.y) / 2 - bounds.top };
+    this.zoomBy(distance(here, other) / Math.max(distance(last, other), 1), between);
+    this.pan((here.x - last.x) / 2, (here.y - last.y) / 2);
+  }
+
+  #onUp(event: PointerEvent): void {
+    this.#pointers.delete(event.pointerId);
+    if (!this.#pointers.size) this.host.classList.remove("dragging");
   }
 
   /** With Ctrl or ⌘, and of a pinch on a touchpad, it zooms; alone it scrolls the page, as everywhere. */
@@ -370,6 +389,10 @@ export class GraphView {
     const at = { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
     this.zoomBy(Math.exp(-event.deltaY / 300), at);
   }
+}
+
+function distance(one: Place, other: Place): number {
+  return Math.hypot(one.x - other.x, one.y - other.y);
 }
 
 function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
