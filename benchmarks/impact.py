@@ -3,7 +3,7 @@
     python -m benchmarks.impact [VERSIONS]     1,000,000 unless said
 
 Half of the versions stand on one hub, directly; a tenth are chains 1,000 deep; the rest builds on two random earlier ones.
-Printed is the median and the slowest of the runs, in milliseconds; the first page is impact's, with all counts.
+Whole calls of the services are timed; the first page is impact's, with all counts.
 """
 
 import random
@@ -13,21 +13,58 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
 
+import psutil
 from sqlalchemy import text
 
 from app.domain.recall import Severity
-from app.lineage import graph, impact, migrate, recalls
+from app.lineage import migrate
 from app.lineage.embedded import EmbeddedPostgres
 from app.lineage.engine import Database
-from app.services.assessing import most_affected, statements
+from app.services.assessing import Affected, Assessing
+from app.services.recalling import Recalling
+from app.services.tracing import Direction, Tracing
 from benchmarks.machine import describe
 from tests.lineage.dags import Dag
 
 chain_length = 1_000
 runs = 15
+recalls = 3
+furniture = (
+    """
+    WITH named AS (
+        INSERT INTO aliases (repository_id, key, name, version_id, updated_by)
+        SELECT DISTINCT ON (repository_id) repository_id, 'prod', 'prod', id, created_by
+        FROM versions WHERE hashtext(repository_id::text) % 10 = 0 ORDER BY repository_id, minor DESC
+        RETURNING repository_id, version_id, updated_by
+    )
+    INSERT INTO alias_events (repository_id, key, version_id, moved_by)
+    SELECT repository_id, 'prod', version_id, updated_by FROM named
+    """,
+    """
+    WITH mixed AS (UPDATE edges SET relation = 'merged_from' WHERE hashtext(child_id::text) % 20 = 0 RETURNING child_id, parent_id)
+    INSERT INTO version_contents (version_id, member_id) SELECT DISTINCT child_id, parent_id FROM mixed
+    """,
+    """
+    INSERT INTO repositories (id, namespace_id, name, key, kind, visibility, derivatives, tags, created_by)
+    SELECT gen_random_uuid(), namespaces.id, 'stack' || n, 'stack' || n, 'stack', 'public', 'inherit', '{}', namespaces.id
+    FROM generate_series(1, 1000) AS n, namespaces
+    """,
+    """
+    INSERT INTO stacks (repository_id, definition, update_policy, maintainer_id)
+    SELECT id, '{}', 'pin', created_by FROM repositories WHERE kind = 'stack'
+    """,
+    """
+    INSERT INTO locks (stack_id, number, digest, outcome, because, created_by)
+    SELECT id, n, '', '{}', 'lock', created_by FROM repositories, generate_series(1, 5) AS n WHERE kind = 'stack'
+    """,
+    """
+    INSERT INTO lock_members (stack_id, number, version_id)
+    SELECT locks.stack_id, locks.number, chosen.id FROM locks, LATERAL (
+        SELECT id FROM versions WHERE id > md5(locks.stack_id::text || locks.number)::uuid ORDER BY id LIMIT 4
+    ) AS chosen
+    """,
+)
 
 
 def large_dag(size: int) -> tuple[Dag, dict[str, int]]:
@@ -61,54 +98,67 @@ def large_dag(size: int) -> tuple[Dag, dict[str, int]]:
     return Dag(parents, repository), places
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """(median, slowest) of the runs, in ms."""
-    took = []
-    for _ in range(runs):
-        began = time.perf_counter()
+class Clock:
+    """Takes the time of reads: that of the clock on the wall, and what they cost this process and its one connection's server."""
+
+    def __init__(self, database: Database) -> None:
+        with database.begin() as tx:
+            self.server = psutil.Process(tx.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+    def cpu_seconds(self) -> float:
+        served = self.server.cpu_times()
+        return time.process_time() + served.user + served.system
+
+    def take(self, work: Callable[[], object]) -> str:
         work()
-        took.append(1000 * (time.perf_counter() - began))
-    return statistics.median(took), max(took)
+        took = []
+        cpu = self.cpu_seconds()
+        for _ in range(runs):
+            began = time.perf_counter()
+            work()
+            took.append(1000 * (time.perf_counter() - began))
+        cpu_ms = 1000 * (self.cpu_seconds() - cpu) / runs
+        median = statistics.median(took)
+        return f"median {median:7.1f} ms, fastest {min(took):7.1f}, slowest {max(took):7.1f}; CPU {cpu_ms:7.1f} ms"
 
 
-def first_page(database: Database, dag: Dag, version: UUID) -> Callable[[], None]:
-    caller = dag.caller(0)
-
-    def work() -> None:
-        with database.read() as tx:
-            ids, _ = impact.affected(tx, version, caller, most_affected)
-            for statement in statements.values():
-                impact.bounded_count(tx, statement(ids, caller), most_affected)
-            impact.versions(tx, ids - {version}, caller, None, 51)
-
-    return work
+def first_page(database: Database, dag: Dag, place: int) -> Callable[[], object]:
+    name, ref, caller = dag.name(place), dag.number(place), dag.caller(0)
+    return lambda: Assessing(database).impact(caller, name, ref, Affected.DESCENDANTS, None, 51)
 
 
-def ancestors(database: Database, dag: Dag, version: UUID) -> Callable[[], None]:
-    def work() -> None:
-        with database.read() as tx:
-            graph.ancestors(tx, version, dag.caller(0), None, 10_000)
-
-    return work
+def ancestors(database: Database, dag: Dag, place: int) -> Callable[[], object]:
+    name, ref, caller = dag.name(place), dag.number(place), dag.caller(0)
+    return lambda: Tracing(database).trace(caller, name, ref, Direction.ANCESTORS, None)
 
 
-def recall(database: Database, dag: Dag, version: UUID) -> tuple[float, float, int]:
-    """(s to recall, s to undo, versions reached)."""
-    caller, id = dag.caller(0), uuid4()
-    began = time.perf_counter()
+def recall(database: Database, dag: Dag, place: int) -> str:
+    """Its time and that of its undoing, with all that is told of it."""
+    recalling, caller = Recalling(database), dag.caller(dag.repository[place] % 2)
+    reference = f"{dag.name(place)}@{dag.number(place)}"
+    took, undone = [], []
+    for _ in range(recalls):
+        began = time.perf_counter()
+        made = recalling.recall(caller, reference, "benchmark", Severity.LOW)
+        took.append(time.perf_counter() - began)
+        with database.begin() as tx:
+            count = text("SELECT count(*) FROM recall_marks WHERE recall_id = :recall")
+            reached = tx.execute(count, {"recall": made.id}).scalar_one()
+        began = time.perf_counter()
+        recalling.undo(caller, made.id)
+        undone.append(time.perf_counter() - began)
+    shown = [f"median {statistics.median(times):.2f} s, fastest {min(times):.2f}" for times in (took, undone)]
+    return f"recall that reaches {reached:,}: {shown[0]}; its undoing: {shown[1]}"
+
+
+def furnish(database: Database) -> None:
+    """What impact counts beside versions: in one of ten repositories an alias of the newest version, contents of one of twenty
+    versions, and 2,000 stacks with five locks of four versions each."""
     with database.begin() as tx:
-        recalls.freeze_lineage(tx)
-        recalls.insert_recall(tx, id, version, "benchmark", Severity.LOW, caller.user)
-        changed = recalls.mark(tx, id, version)
-        recalls.cancel_merges(tx, id)
-        recalls.tell(tx, id, "version.recalled", changed, caller)
-        recalls.move_aliases(tx, changed, caller.user, is_undone=False)
-    recalled = time.perf_counter()
-    with database.begin() as tx:
-        restored = recalls.unmark(tx, id, caller.user)
-        recalls.tell(tx, id, "version.restored", restored, caller)
-        recalls.move_aliases(tx, restored, caller.user, is_undone=True)
-    return recalled - began, time.perf_counter() - recalled, len(changed)
+        for statement in furniture:
+            tx.execute(text(statement))
+        # what autovacuum does in a registry that has been there for an hour
+        tx.execute(text("ANALYZE"))
 
 
 def main(size: int) -> None:
@@ -118,22 +168,21 @@ def main(size: int) -> None:
         postgres.start()
         try:
             migrate.upgrade(postgres.url)
-            database = Database.open(postgres.url, statement_seconds=3_600)
+            database = Database.open(postgres.url, pool_size=1, statement_seconds=3_600)
             dag, places = large_dag(size)
             began = time.perf_counter()
             dag.write(database)
-            with database.begin() as tx:
-                # what autovacuum does in a registry that has been there for an hour
-                tx.execute(text("ANALYZE"))
+            furnish(database)
             print(f"{len(dag.ids):,} versions written in {time.perf_counter() - began:.0f} s")
+            clock = Clock(database)
             for name, place in places.items():
-                median, slowest = timed(first_page(database, dag, dag.ids[place]))
-                print(f"impact, first page and counts: {name:<18} {median:8.1f} ms, slowest {slowest:8.1f} ms")
-            median, slowest = timed(ancestors(database, dag, dag.ids[places["chain, its end"]]))
-            print(f"ancestors of a chain {chain_length:,} deep:      {median:8.1f} ms, slowest {slowest:8.1f} ms")
+                print(f"impact, first page and counts, {name:<15}: {clock.take(first_page(database, dag, place))}")
+            place = places["chain, its end"]
+            print(
+                f"ancestors of a chain {chain_length:,} deep:              {clock.take(ancestors(database, dag, place))}"
+            )
             for name in ("10,000 below", "leaf"):
-                took, undone, reached = recall(database, dag, dag.ids[places[name]])
-                print(f"recall that reaches {reached:,}: {took:.2f} s, its undoing {undone:.2f} s")
+                print(recall(database, dag, places[name]))
             database.close()
         finally:
             postgres.stop()

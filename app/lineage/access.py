@@ -77,5 +77,7 @@ def can_read_contents(caller: Caller, version: type[Version]) -> ColumnElement[b
             Holder.derivatives != "open",
             ~can_read_repository(caller, Holder),
         )
+        # looked up for one version after the other: joined instead, everything hidden in the registry would be gathered first
+        .offset(0)
     )
     return ~exists(hidden)

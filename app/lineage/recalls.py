@@ -4,20 +4,37 @@ A version is recalled while any recall that stands reaches it, and an alias name
 is recalled the last thing before that is not. Both are computed anew, so that to undo a recall is to compute once more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, exists, func, or_, select, text, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Row,
+    TextClause,
+    Uuid,
+    any_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
+from app.domain.event import EventType
 from app.domain.number import VersionNumber
 from app.domain.recall import Recall, Severity
 from app.lineage import event_tables as e
+from app.lineage import events
 from app.lineage import merge_tables as mt
 from app.lineage import tables as t
 from app.lineage.access import can_read_version
@@ -66,42 +83,39 @@ mark_new = Prepared(
         """
     )
 )
-turn_recalled = text(
-    """
-    UPDATE versions SET state = 'recalled'
-    WHERE state = 'published' AND id IN (SELECT version_id FROM recall_marks WHERE recall_id = :recall)
-    RETURNING id
-    """
-)
-turn_published = text(
-    """
-    UPDATE versions SET state = 'published'
-    WHERE state = 'recalled'
-    AND id IN (SELECT version_id FROM recall_marks WHERE recall_id = :recall)
-    AND NOT EXISTS (
-        SELECT FROM recall_marks other WHERE other.version_id = versions.id AND other.recall_id <> :recall
-    )
-    RETURNING id
-    """
-)
-tell_owners = text(
-    """
+change_and_tell = """
     WITH changed AS (
-        SELECT versions.id, versions.repository_id, repositories.namespace_id,
+        UPDATE versions SET state = '{state}' FROM recall_marks marks
+        WHERE marks.recall_id = :recall AND marks.version_id = versions.id AND {condition}
+        RETURNING versions.id, versions.repository_id, versions.created_at, major, minor, patch
+    ), named AS (
+        SELECT changed.id, repository_id, changed.created_at, repositories.namespace_id,
             namespaces.name || '/' || repositories.name || '@' || major || '.' || minor || '.' || patch AS reference
-        FROM versions
-        JOIN repositories ON repositories.id = versions.repository_id
-        JOIN namespaces ON namespaces.id = repositories.namespace_id
-        WHERE versions.id = ANY(CAST(:versions AS uuid[]))
-    ), told AS (
-        INSERT INTO audit_events (actor_id, action, subject, namespace_id, request_id, details)
-        SELECT CAST(:actor AS uuid), :type, reference, namespace_id, :request,
-            jsonb_build_object('recall', CAST(:recall AS text))
         FROM changed
+        JOIN repositories ON repositories.id = changed.repository_id
+        JOIN namespaces ON namespaces.id = repositories.namespace_id
+    ), noted AS (
+        INSERT INTO audit_events (actor_id, action, subject, namespace_id, request_id, details)
+        SELECT CAST(:actor AS uuid), CAST(:type AS text), reference, namespace_id, CAST(:request AS text),
+            jsonb_build_object('recall', CAST(CAST(:recall AS uuid) AS text))
+        FROM named
+    ), told AS (
+        INSERT INTO events (type, repository_id, version_id, details)
+        SELECT CAST(:type AS text), repository_id, id, jsonb_build_object('recall', CAST(CAST(:recall AS uuid) AS text))
+        FROM named ORDER BY created_at, id
     )
-    INSERT INTO events (type, repository_id, version_id, details)
-    SELECT :type, repository_id, id, jsonb_build_object('recall', CAST(:recall AS text)) FROM changed
-    """
+    SELECT DISTINCT changed.repository_id FROM changed JOIN aliases ON aliases.repository_id = changed.repository_id
+"""
+"""Those whose versions change their state are told in the audit log of each namespace and by events. Returns: the repositories
+with aliases among theirs."""
+turn_recalled = text(change_and_tell.format(state="recalled", condition="versions.state = 'published'"))
+turn_published = text(
+    change_and_tell.format(
+        state="published",
+        condition="""versions.state = 'recalled' AND NOT EXISTS (
+            SELECT FROM recall_marks other WHERE other.version_id = versions.id AND other.recall_id <> :recall
+        )""",
+    )
 )
 running_merges = text(
     """
@@ -114,40 +128,42 @@ running_merges = text(
     ORDER BY executions.id
     """
 )
-alias_repositories = text(
+move_wrong_aliases = text(
     """
-    SELECT DISTINCT versions.repository_id
-    FROM versions
-    JOIN aliases ON aliases.repository_id = versions.repository_id
-    WHERE versions.id = ANY(CAST(:versions AS uuid[]))
-    ORDER BY versions.repository_id
-    """
-)
-alias_moves = text(
-    """
-    SELECT aliases.repository_id, aliases.key, aliases.name, coalesce(clean.version_id, wanted.version_id) AS target
-    FROM aliases
-    JOIN repositories ON repositories.id = aliases.repository_id
-    CROSS JOIN LATERAL (
-        SELECT by_recall FROM alias_events
-        WHERE repository_id = aliases.repository_id AND key = aliases.key
-        ORDER BY id DESC LIMIT 1
-    ) AS last
-    CROSS JOIN LATERAL (
-        SELECT id, version_id FROM alias_events
-        WHERE repository_id = aliases.repository_id AND key = aliases.key AND NOT by_recall
-        ORDER BY id DESC LIMIT 1
-    ) AS wanted
-    LEFT JOIN LATERAL (
-        SELECT earlier.version_id FROM alias_events earlier JOIN versions ON versions.id = earlier.version_id
-        WHERE earlier.repository_id = aliases.repository_id AND earlier.key = aliases.key AND NOT earlier.by_recall
-        AND (versions.state = 'published' OR (earlier.id = wanted.id AND versions.state = 'deleted'))
-        ORDER BY earlier.id DESC LIMIT 1
-    ) AS clean ON true
-    WHERE aliases.repository_id = ANY(CAST(:repositories AS uuid[]))
-    AND (repositories.on_recall = 'move' OR (:is_undone AND last.by_recall))
-    AND aliases.version_id <> coalesce(clean.version_id, wanted.version_id)
-    ORDER BY aliases.repository_id, aliases.key
+    WITH wrong AS (
+        SELECT aliases.repository_id, repositories.created_at, aliases.key, aliases.name,
+            coalesce(clean.version_id, wanted.version_id) AS target
+        FROM aliases
+        JOIN repositories ON repositories.id = aliases.repository_id
+        CROSS JOIN LATERAL (
+            SELECT by_recall FROM alias_events
+            WHERE repository_id = aliases.repository_id AND key = aliases.key
+            ORDER BY id DESC LIMIT 1
+        ) AS last
+        CROSS JOIN LATERAL (
+            SELECT id, version_id FROM alias_events
+            WHERE repository_id = aliases.repository_id AND key = aliases.key AND NOT by_recall
+            ORDER BY id DESC LIMIT 1
+        ) AS wanted
+        LEFT JOIN LATERAL (
+            SELECT earlier.version_id FROM alias_events earlier JOIN versions ON versions.id = earlier.version_id
+            WHERE earlier.repository_id = aliases.repository_id AND earlier.key = aliases.key AND NOT earlier.by_recall
+            AND (versions.state = 'published' OR (earlier.id = wanted.id AND versions.state = 'deleted'))
+            ORDER BY earlier.id DESC LIMIT 1
+        ) AS clean ON true
+        WHERE aliases.repository_id = ANY(CAST(:repositories AS uuid[]))
+        AND (repositories.on_recall = 'move' OR (:is_undone AND last.by_recall))
+        AND aliases.version_id <> coalesce(clean.version_id, wanted.version_id)
+    ), moved AS (
+        UPDATE aliases SET version_id = wrong.target, updated_by = :by, updated_at = now() FROM wrong
+        WHERE aliases.repository_id = wrong.repository_id AND aliases.key = wrong.key
+    ), kept AS (
+        INSERT INTO alias_events (repository_id, key, version_id, moved_by, by_recall)
+        SELECT repository_id, key, target, :by, true FROM wrong
+    )
+    INSERT INTO events (type, repository_id, version_id, details)
+    SELECT :type, repository_id, target, jsonb_build_object('alias', name) FROM wrong
+    ORDER BY created_at, repository_id, key
     """
 )
 """What a recall moved comes back when it is undone, whatever its repository says of recalls by then."""
@@ -175,22 +191,45 @@ def insert_recall(tx: Connection, id: UUID, version: UUID, reason: str, severity
     return tx.execute(statement).first() is not None
 
 
-def mark(tx: Connection, recall: UUID, version: UUID) -> list[UUID]:
-    """Mark all that a recall reaches. Returns: the versions that were published until now."""
+def mark(tx: Connection, recall: UUID, version: UUID) -> None:
+    """Mark all that a recall reaches."""
     found = [version]
     while found:
         tx.execute(mark_reached, {"recall": recall, "versions": found})
         found = list(tx.execute(trained_on_marked, {"recall": recall}).scalars())
-    return list(tx.execute(turn_recalled, {"recall": recall}).scalars())
 
 
-def unmark(tx: Connection, recall: UUID, by: UUID) -> list[UUID]:
-    """Undo a recall. Returns: the versions that are published again."""
-    restored = list(tx.execute(turn_published, {"recall": recall}).scalars())
+def pull_out(tx: Connection, recall: UUID, caller: Caller) -> None:
+    """What a recall has marked is recalled from now on, and aliases name something else."""
+    _change(tx, turn_recalled, recall, EventType.VERSION_RECALLED, caller)
+
+
+def put_back(tx: Connection, recall: UUID, caller: Caller) -> None:
+    """Undo a recall: what no other one has marked is published again, and aliases name what they named."""
     m, r = e.RecallMark, e.Recall
+    _change(tx, turn_published, recall, EventType.VERSION_RESTORED, caller)
     tx.execute(m.__table__.delete().where(m.recall_id == recall))  # type: ignore[attr-defined]  # Declarative types it as FromClause
-    tx.execute(update(r).where(r.id == recall).values(undone_by=by, undone_at=func.clock_timestamp()))
-    return restored
+    tx.execute(update(r).where(r.id == recall).values(undone_by=caller.user, undone_at=func.clock_timestamp()))
+
+
+def _change(tx: Connection, change: TextClause, recall: UUID, type: EventType, caller: Caller) -> None:
+    values = {"recall": recall, "type": type.value, "actor": caller.user_id, "request": caller.request_id}
+    repositories = list(tx.execute(change, values).scalars())
+    if repositories:
+        r = t.Repository
+        # aliases move under this lock; in one order for everybody
+        held = select(r.id).where(r.id == any_(bindparam(None, repositories, ARRAY(Uuid)))).order_by(r.id)
+        tx.execute(held.with_for_update(key_share=True))
+        tx.execute(
+            move_wrong_aliases,
+            {
+                "repositories": repositories,
+                "is_undone": type is EventType.VERSION_RESTORED,
+                "by": caller.user,
+                "type": EventType.ALIAS_MOVED.value,
+            },
+        )
+    events.tell(tx)
 
 
 def mark_published(tx: Connection, version: UUID, parents: Iterable[UUID], base: BaseModel | None) -> bool:
@@ -200,20 +239,6 @@ def mark_published(tx: Connection, version: UUID, parents: Iterable[UUID], base:
         return False
     tx.execute(update(t.Version).where(t.Version.id == version).values(state="recalled"))
     return True
-
-
-def tell(tx: Connection, recall: UUID, type: str, versions: Iterable[UUID], caller: Caller) -> None:
-    """Those whose versions changed their state, in the audit log of each namespace and as events."""
-    tx.execute(
-        tell_owners,
-        {
-            "recall": recall,
-            "type": type,
-            "versions": list(versions),
-            "actor": caller.user_id,
-            "request": caller.request_id,
-        },
-    )
 
 
 def cancel_merges(tx: Connection, recall: UUID) -> None:
@@ -234,30 +259,6 @@ def cancel_merges(tx: Connection, recall: UUID) -> None:
     tx.execute(
         update(x).where(x.id.in_(living), ~is_wanted).values(state="cancelled", finished_at=func.clock_timestamp())
     )
-
-
-def move_aliases(
-    tx: Connection, versions: Iterable[UUID], by: UUID, *, is_undone: bool
-) -> list[tuple[UUID, str, UUID]]:
-    """Let the aliases in the repositories of these versions name what they ought to. Returns: (repository, alias, version)."""
-    a = t.Alias
-    repositories = list(tx.execute(alias_repositories, {"versions": list(versions)}).scalars())
-    for repository in repositories:
-        # aliases move under this lock
-        tx.execute(select(t.Repository.id).where(t.Repository.id == repository).with_for_update(key_share=True))
-    moves = tx.execute(alias_moves, {"repositories": repositories, "is_undone": is_undone}).all()
-    for move in moves:
-        tx.execute(
-            update(a)
-            .where(a.repository_id == move.repository_id, a.key == move.key)
-            .values(version_id=move.target, updated_by=by, updated_at=func.now())
-        )
-        tx.execute(
-            insert(t.AliasEvent).values(
-                repository_id=move.repository_id, key=move.key, version_id=move.target, moved_by=by, by_recall=True
-            )
-        )
-    return [(move.repository_id, move.name, move.target) for move in moves]
 
 
 # -- reading --
@@ -326,76 +327,3 @@ def list_recalls(
         statement = statement.where(tuple_(e.Recall.recalled_at, e.Recall.id) < after)
     statement = statement.order_by(e.Recall.recalled_at.desc(), e.Recall.id.desc()).limit(limit)
     return [recall_of(row) for row in tx.execute(statement)]
-
-
-def recalls_of(tx: Connection, versions: Iterable[UUID]) -> dict[UUID, UUID]:
-    """The recalls that reach any of these versions: recall → recalled version, oldest first."""
-    m, r = e.RecallMark, e.Recall
-    statement = (
-        select(r.id, r.version_id)
-        .join(m, m.recall_id == r.id)
-        .where(m.version_id.in_(list(versions)))
-        .distinct()
-        .order_by(r.version_id)
-    )
-    return {row.id: row.version_id for row in tx.execute(statement)}
-
-
-evidence = text(
-    """
-    WITH RECURSIVE walked(child, parent) AS (
-        SELECT CAST(NULL AS uuid), id FROM unnest(CAST(:versions AS uuid[])) AS asked(id)
-        UNION
-        SELECT walked.parent, step.id FROM walked CROSS JOIN LATERAL (
-            SELECT edges.parent_id AS id FROM edges
-            JOIN recall_marks ON recall_marks.version_id = edges.parent_id AND recall_marks.recall_id = :recall
-            WHERE edges.child_id = walked.parent
-            UNION ALL
-            SELECT base.id FROM versions trained
-            JOIN versions base ON base.content_digest = trained.base_model ->> 'digest'
-            JOIN repositories ON repositories.id = base.repository_id AND repositories.kind = 'model'
-            JOIN recall_marks ON recall_marks.version_id = base.id AND recall_marks.recall_id = :recall
-            WHERE trained.id = walked.parent
-        ) AS step
-    )
-    SELECT child, parent FROM walked WHERE child IS NOT NULL ORDER BY child, parent LIMIT 20000
-    """
-)
-
-
-def steps_towards(tx: Connection, recall: UUID, versions: Iterable[UUID]) -> Mapping[UUID, list[UUID]]:
-    """What leads from versions towards what was recalled: each marked version above them, with its marked parents."""
-    steps: dict[UUID, list[UUID]] = {}
-    for row in tx.execute(evidence, {"recall": recall, "versions": list(versions)}):
-        steps.setdefault(row.child, []).append(row.parent)
-    return steps
-
-
-recalled_holders = text(
-    """
-    SELECT versions.id FROM versions
-    WHERE versions.repository_id = :repository AND versions.state = 'recalled' AND (
-        versions.commit_id = :commit
-        OR NOT EXISTS (SELECT FROM versions named WHERE named.commit_id = :commit)
-        AND EXISTS (
-            SELECT FROM commits JOIN tree_entries ON tree_entries.tree = commits.tree
-            WHERE commits.id = versions.commit_id AND tree_entries.digest = :digest
-        )
-    )
-    ORDER BY versions.id
-    """
-)
-
-
-def recalled_at(tx: Connection, repository: UUID, commit: str, digest: str) -> list[UUID]:
-    """The recalled versions that a file at a commit belongs to: the one that the commit is, or where it has no number
-    those of its repository that hold the same bytes."""
-    values = {"repository": repository, "commit": commit, "digest": digest}
-    return list(tx.execute(recalled_holders, values).scalars())
-
-
-def recalled_inputs(tx: Connection, request: UUID) -> list[UUID]:
-    """The versions that went into a merge request's result and are recalled now."""
-    i, v = mt.RequestInput, t.Version
-    statement = select(v.id).join(i, i.version_id == v.id).where(i.request_id == request, v.state == "recalled")
-    return list(tx.execute(statement.order_by(v.id)).scalars())

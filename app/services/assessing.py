@@ -1,6 +1,6 @@
 """Impact: who is concerned when a version turns out to be bad."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ from app.domain.names import RepositoryName
 from app.domain.reference import Selector
 from app.lineage import impact
 from app.lineage.engine import Connection, Database
+from app.lineage.graph import Reached
 from app.services import finding
 
 most_affected = 1_000
@@ -44,19 +45,13 @@ class Impact:
     """A page of what was asked for; each with the `key` behind which the next one begins."""
 
 
-Lister = Callable[[Connection, Collection[UUID], Caller, tuple[Any, ...] | None, int], list[dict[str, Any]]]
+Lister = Callable[[Connection, Reached, Caller, tuple[Any, ...] | None, int], list[dict[str, Any]]]
 listers: dict[Affected, Lister] = {
     Affected.DESCENDANTS: impact.versions,
     Affected.STACKS: impact.stacks,
     Affected.LOCKS: impact.locks,
     Affected.MERGES: impact.merges,
     Affected.ALIASES: impact.aliases,
-}
-statements = {
-    Affected.STACKS: impact.stacks_statement,
-    Affected.LOCKS: impact.locks_statement,
-    Affected.MERGES: impact.merges_statement,
-    Affected.ALIASES: impact.aliases_statement,
 }
 
 
@@ -97,11 +92,8 @@ class Assessing:
         with self.database.read() as tx:
             # a deleted version is still held by others
             root = finding.tombstone_or_version(tx, name, Selector.parse(ref), f"{name}@{ref}", caller)
-            ids, is_more = impact.affected(tx, root.id, caller, most_affected + 1)
-            below = len(ids) - 1
-            counts = {Affected.DESCENDANTS: Count(min(below, most_affected), is_more or below > most_affected)}
-            for kind, statement in statements.items():
-                found, is_capped = impact.bounded_count(tx, statement(ids, caller), most_affected)
-                counts[kind] = Count(found, is_capped or is_more)
-            wanted = ids - {root.id} if of is Affected.DESCENDANTS else ids
-            return Impact(root.reference, root.digest, counts, listers[of](tx, wanted, caller, after, limit))
+            found = impact.affected(tx, root.id, caller, most_affected + 1)
+            counts = {Affected.DESCENDANTS: Count(found.count - 1, found.is_more)}
+            for kind, (count, is_capped) in impact.counts(tx, found, caller, most_affected).items():
+                counts[Affected(kind)] = Count(count, is_capped or found.is_more)
+            return Impact(root.reference, root.digest, counts, listers[of](tx, found, caller, after, limit))

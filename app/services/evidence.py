@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.domain.caller import Caller
 from app.errors import Recalled
-from app.lineage import recalls
+from app.lineage import evidence, recalls
 from app.lineage.engine import Connection
 from app.services.masking import Mask, mask_for
 
@@ -15,8 +15,8 @@ def recalled(tx: Connection, caller: Caller, subject: str, versions: Sequence[UU
     """The refusal: for every recall that reaches one of the versions the chain that leads there, and what it says."""
     chains: list[list[object]] = []
     told: list[dict[str, object]] = []
-    for recall, culprit in recalls.recalls_of(tx, versions).items():
-        steps = recalls.steps_towards(tx, recall, versions)
+    for recall, culprit in evidence.recalls_of(tx, versions).items():
+        steps = evidence.steps_towards(tx, recall, versions)
         names = mask_for(
             tx, {culprit, *versions, *steps, *(above for found in steps.values() for above in found)}, caller
         )

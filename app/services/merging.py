@@ -12,7 +12,7 @@ from app.domain.recipe import Recipe
 from app.domain.repository import Repository
 from app.domain.version import File, Version
 from app.errors import NotFinished, NotFound, ResultEvicted
-from app.lineage import audit, idempotency, merges, queue, recalls, versions
+from app.lineage import audit, evidence, idempotency, merges, queue, recalls, versions
 from app.lineage.engine import Connection, Database
 from app.lineage.queue import TaskName
 from app.objects.store import ObjectStore
@@ -184,7 +184,7 @@ class Merging:
         if not view.is_result_readable:
             raise NotFound(f"the result of merge {id}")
         with self.database.read() as tx:
-            if pulled_out := recalls.recalled_inputs(tx, id):
+            if pulled_out := evidence.recalled_inputs(tx, id):
                 raise recalled(tx, caller, f"the result of merge {id}", pulled_out)
         if view.merge.is_evicted:
             raise ResultEvicted(str(id))

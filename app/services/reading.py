@@ -18,7 +18,7 @@ from app.domain.reference import Selector
 from app.domain.repository import Repository
 from app.domain.version import File, Version
 from app.errors import BlobDamaged, Forbidden, NotFound
-from app.lineage import audit, events, recalls, repositories, versions
+from app.lineage import audit, events, evidence, recalls, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import finding
@@ -77,7 +77,7 @@ class Reading:
     ) -> None:
         """Before a file of a commit is given out. Raises: Recalled."""
         with self.database.read() as tx:
-            found = recalls.recalled_at(tx, repository.id, commit, file.digest)
+            found = evidence.recalled_at(tx, repository.id, commit, file.digest)
             if found and not (accept_recalled and caller.may_own(repository.namespace_id)):
                 raise recalled(tx, caller, f"{repository.full_name}@{commit}", found)
 

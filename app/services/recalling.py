@@ -4,11 +4,10 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from app.domain.caller import Caller
-from app.domain.event import EventType
 from app.domain.recall import Recall, Severity
 from app.domain.reference import Reference
 from app.errors import AlreadyRecalled, Forbidden, NotFound
-from app.lineage import audit, events, recalls
+from app.lineage import audit, recalls
 from app.lineage.engine import Connection, Database
 from app.services import finding
 
@@ -34,9 +33,9 @@ class Recalling:
                 raise Forbidden("recall", found.reference)
             if not recalls.insert_recall(tx, id, found.id, reason, severity, caller.user):
                 raise AlreadyRecalled(found.reference)
-            changed = recalls.mark(tx, id, found.id)
+            recalls.mark(tx, id, found.id)
             recalls.cancel_merges(tx, id)
-            self._changed(tx, caller, id, EventType.VERSION_RECALLED, changed)
+            recalls.pull_out(tx, id, caller)
             audit.record(
                 tx,
                 caller,
@@ -61,16 +60,8 @@ class Recalling:
                 raise Forbidden("undo the recall of", found.reference)
             if found.undone_at is not None:
                 return
-            changed = recalls.unmark(tx, id, caller.user)
-            self._changed(tx, caller, id, EventType.VERSION_RESTORED, changed)
+            recalls.put_back(tx, id, caller)
             audit.record(tx, caller, "recall.undone", found.reference, namespace=found.namespace, recall=str(id))
-
-    def _changed(self, tx: Connection, caller: Caller, recall: UUID, type: EventType, changed: list[UUID]) -> None:
-        recalls.tell(tx, recall, type.value, changed, caller)
-        is_undone = type is EventType.VERSION_RESTORED
-        for repository, alias, version in recalls.move_aliases(tx, changed, caller.user, is_undone=is_undone):
-            events.record(tx, EventType.ALIAS_MOVED, repository, version, alias=alias)
-        events.tell(tx)
 
     def _own(self, tx: Connection, caller: Caller, id: UUID) -> Recall:
         found = recalls.find(tx, id, caller)

@@ -50,15 +50,15 @@ class Tracing:
             if direction is not Direction.ANCESTORS:
                 found.append(graph.descendants(tx, root.id, caller, depth, most_nodes))
         lines = [line for traced in found for line in traced.lines]
-        unique = {node.id: node for traced in found for node in traced.nodes}
+        unique = {node.digest: node for traced in found for node in traced.nodes}
         shown = dict(list(unique.items())[:most_nodes])
-        order = {id: place for place, id in enumerate(shown)}
-        hidden = [node.id for node in shown.values() if not node.is_readable]
-        names: dict[Any, str] = {id: f"hidden-{number}" for number, id in enumerate(hidden, start=1)}
-        names |= {node.id: node.digest for node in shown.values() if node.is_readable}
+        order = {digest: place for place, digest in enumerate(shown)}
+        hidden = [digest for digest, node in shown.items() if not node.is_readable]
+        names = {digest: f"hidden-{number}" for number, digest in enumerate(hidden, start=1)}
+        names |= {digest: digest for digest, node in shown.items() if node.is_readable}
         return Lineage(
             root=root.digest,
-            nodes=tuple(body_of(node, names[node.id]) for node in shown.values()),
+            nodes=tuple(body_of(node, names[node.digest]) for node in shown.values()),
             edges=tuple(
                 {
                     "child": names[line.child],

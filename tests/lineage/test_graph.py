@@ -14,8 +14,8 @@ from app.lineage import tables as t
 from app.lineage.engine import Connection, Database
 
 
-def plant(tx: Connection, edges: Mapping[UUID, Sequence[UUID]]) -> None:
-    """Versions of one repository with these parents, in the order in which they are named."""
+def plant(tx: Connection, edges: Mapping[UUID, Sequence[UUID]]) -> dict[UUID, str]:
+    """Versions of one repository with these parents, in the order in which they are named. Returns: the digest of each."""
     ids = list(dict.fromkeys([id for child, parents in edges.items() for id in (*parents, child)]))
     owner, repository = uuid4(), uuid4()
     tx.execute(insert(t.Namespace).values(id=owner, name="alice", key="alice", kind="user", is_admin=False))
@@ -44,6 +44,7 @@ def plant(tx: Connection, edges: Mapping[UUID, Sequence[UUID]]) -> None:
         for position, parent in enumerate(parents)
     ]
     tx.execute(insert(t.Edge), [line | {"role": None} for line in lines])
+    return {id: str(n) for n, id in enumerate(ids)}
 
 
 def test_a_chain_with_skips_is_walked_once_per_version_and_nearest_first(database: Database) -> None:
@@ -51,27 +52,28 @@ def test_a_chain_with_skips_is_walked_once_per_version_and_nearest_first(databas
     chain = [uuid4() for _ in range(1500)]
     edges = {child: [chain[n], *([chain[n - 1]] if n else [])] for n, child in enumerate(chain[1:])}
     with database.begin() as tx:
-        plant(tx, edges)
+        digests = plant(tx, edges)
+        planted = [digests[id] for id in chain]
         up = graph.ancestors(tx, chain[-1], Caller(), 1000, 10_000)
         assert not up.is_truncated
-        assert {node.id for node in up.nodes} == set(chain)
-        assert [up.nodes[0].id, {node.id for node in up.nodes[1:3]}] == [chain[-1], set(chain[-3:-1])]
+        assert {node.digest for node in up.nodes} == set(planted)
+        assert [up.nodes[0].digest, {node.digest for node in up.nodes[1:3]}] == [planted[-1], set(planted[-3:-1])]
         assert graph.ancestors(tx, chain[-1], Caller(), None, 10_000).lines == up.lines
         assert len(up.lines) == 2 * 1499 - 1
         near = graph.ancestors(tx, chain[-1], Caller(), 2, 10_000)
-        assert {node.id for node in near.nodes} == set(chain[-5:])
+        assert {node.digest for node in near.nodes} == set(planted[-5:])
         down = graph.descendants(tx, chain[0], Caller(), 1, 10_000)
-        assert [down.nodes[0].id, {node.id for node in down.nodes}] == [chain[0], set(chain[:3])]
+        assert [down.nodes[0].digest, {node.digest for node in down.nodes}] == [planted[0], set(planted[:3])]
 
 
 def test_a_walk_says_what_its_bounds_left_out(database: Database) -> None:
     chain = [uuid4() for _ in range(6)]
     with database.begin() as tx:
-        plant(tx, {child: [parent] for parent, child in pairwise(chain)})
+        digests = plant(tx, {child: [parent] for parent, child in pairwise(chain)})
         assert len(graph.ancestors(tx, chain[-1], Caller(), None, 6).nodes) == 6
         assert not graph.ancestors(tx, chain[-1], Caller(), None, 6).is_truncated
         few = graph.ancestors(tx, chain[-1], Caller(), None, 4)
-        assert ([node.id for node in few.nodes], few.is_truncated) == (chain[:1:-1], True)
+        assert ([node.digest for node in few.nodes], few.is_truncated) == ([digests[id] for id in chain[:1:-1]], True)
         # what is beyond the depth that was asked for was not asked for
         assert not graph.ancestors(tx, chain[-1], Caller(), 2, 6).is_truncated
 
