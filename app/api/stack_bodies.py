@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from app.api.bodies import Answer, BaseModelBody, Body, Weight, example
-from app.api.merge_bodies import OutputBody, because, member_json, method_json, output_json
+from app.api.merge_bodies import OutputBody, because, member_json, method_json
 from app.api.problems import by_name, problem
 from app.domain.recipe import Ancestors, Overlaps
 from app.domain.repository import Visibility
@@ -98,14 +98,16 @@ def outcome_members(seen: OutcomeView, digest: str) -> dict[str, Any]:
         "layers": locked_json(seen),
         "trunk": trunk_json(outcome, seen.mask),
         "covered": trunk_json(outcome, seen.mask, covered=True),
-        "base_model": BaseModelBody.of(outcome.resolution.base_model),
+        "base_model": BaseModelBody.of(seen.base_model),
         "method": method_json(outcome.recipe.method),
-        "output": output_json(outcome.recipe.output),
+        "output": outcome.recipe.output.as_json(),
         "overlaps": outcome.recipe.overlaps,
         "ancestors": outcome.recipe.ancestors,
         "warnings": [
             {"name": warning.name, "detail": warning.detail, "versions": seen.mask.apply(warning.versions)}
             for warning in outcome.resolution.warnings
+            # what is said of a hidden version is as hidden as what it holds
+            if seen.mask.readable.issuperset(warning.versions)
         ],
     }
 
@@ -180,7 +182,7 @@ class StackBody(Answer):
             stack=view.repository.full_name,
             layers=layers_json(view.layers),
             method=method_json(definition.method),
-            output=output_json(definition.output),
+            output=definition.output.as_json(),
             overlaps=definition.overlaps,
             ancestors=definition.ancestors,
             update=view.stack.update,

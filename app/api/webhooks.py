@@ -55,7 +55,7 @@ class DeliveryBody(Answer):
     attempts: int
     status: int | None
     error: str | None
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None = Field(description="null: you may not know any more what it told")
     created_at: datetime
     finished_at: datetime | None
 
@@ -115,7 +115,7 @@ def delete_webhook(id: UUID, services: ServicesDep, caller: Writer) -> None:
 
 @router.get("/webhooks/{id}/deliveries")
 def list_deliveries(id: UUID, services: ServicesDep, caller: Reader, page: PageDep) -> Listed[DeliveryBody]:
-    """What was sent and what waits, newest first; kept for 30 days."""
+    """What was sent and what waits, newest first; kept for 30 days. What it told is left out where you lost the right to it."""
     found = services.hooking.deliveries(caller, id, page.after(UUID), page.wanted)
     shown, cursor = page.cut(found, lambda delivery: delivery.id)
     return Listed[DeliveryBody](items=[DeliveryBody.of(delivery) for delivery in shown], next_cursor=cursor)

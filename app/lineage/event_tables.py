@@ -83,6 +83,9 @@ class Delivery(Base):
     replay: Mapped[int] = mapped_column(default=0)
     """0: the event's own delivery; n: the n-th time that somebody asked for it again."""
     payload: Mapped[dict[str, Any]]
+    # no foreign keys, as above; what the payload tells of: who may know it is asked again whenever it is told
+    repository_id: Mapped[UUID]
+    version_id: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(default="waiting")
     attempts: Mapped[int] = mapped_column(default=0)
     status: Mapped[int | None]

@@ -7,13 +7,32 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, any_, exists, func, literal, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from app.domain.caller import Caller, MemberRole
 from app.domain.event import EventType
 from app.lineage import event_tables as e
 from app.lineage import queue
 from app.lineage import tables as t
+from app.lineage.access import can_read_version
 from app.lineage.queue import TaskName
 
 lease_seconds = 60
@@ -38,8 +57,11 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
+    """As one reader may see it."""
+
     id: UUID
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None
+    """None: the reader may not know any more what it told."""
     state: str
     attempts: int
     status: int | None
@@ -56,6 +78,9 @@ class Attempt:
     number: int
     delivery: UUID
     payload: dict[str, Any]
+    repository: UUID
+    """What the payload tells of, and its version."""
+    version: UUID | None
     attempts: int
     """So far."""
     leased_until: datetime | None
@@ -162,8 +187,39 @@ def listening(tx: Connection, type: EventType, repository: UUID) -> list[Webhook
     return [webhook_of(row) for row in tx.execute(statement.order_by(w.id))]
 
 
-def enqueue(tx: Connection, webhook: UUID, event: int, payload: dict[str, Any], replay: int = 0) -> UUID | None:
-    """Have something delivered; None if it is on its way already."""
+def may_know(caller: Caller) -> ColumnElement[bool]:
+    """Whether the caller may be told what happened: of a repository of a namespace that they own, or any as an administrator,
+    and of a version only if they may read it."""
+    r, v = t.Repository, t.Version
+    owned = any_(bindparam(None, owned_by(caller), ARRAY(Uuid)))
+    is_own = true() if caller.is_admin else r.namespace_id == owned
+    return and_(is_own, or_(v.id.is_(None), can_read_version(caller)))
+
+
+def owned_by(caller: Caller) -> list[UUID]:
+    return [namespace for namespace, role in caller.roles.items() if role is MemberRole.OWNER]
+
+
+def may_be_told(tx: Connection, caller: Caller, repository: UUID, version: UUID | None) -> bool:
+    r, v = t.Repository, t.Version
+    statement = select(may_know(caller)).select_from(r).outerjoin(v, v.id == version).where(r.id == repository)
+    return bool(tx.execute(statement).scalar_one())
+
+
+def enqueue(
+    tx: Connection,
+    webhook: UUID,
+    event: int,
+    payload: dict[str, Any],
+    repository: UUID,
+    version: UUID | None,
+    replay: int = 0,
+) -> UUID | None:
+    """Have something delivered; None if it is on its way already.
+
+    Args:
+        repository, version: what the payload tells of.
+    """
     d, w = e.Delivery, e.Webhook
     # whoever ends a delivery just now sees this one, or has said already that none waits
     tx.execute(select(w.id).where(w.id == webhook).with_for_update())
@@ -176,6 +232,8 @@ def enqueue(tx: Connection, webhook: UUID, event: int, payload: dict[str, Any], 
             event_id=event,
             replay=replay,
             payload={"id": str(public_id), **payload},
+            repository_id=repository,
+            version_id=version,
             state="waiting",
         )
         .on_conflict_do_nothing(index_elements=["webhook_id", "event_id", "replay"])
@@ -211,9 +269,18 @@ def claim(tx: Connection) -> Attempt | None:
     leased = update(w).where(w.id == found.id).values(leased_until=lease).returning(w.leased_until)
     leased_until = tx.execute(leased).scalar_one()
     queue.defer(tx, TaskName.DELIVER, delay_seconds=lease_seconds + 1)
-    oldest = select(d.id, d.public_id, d.payload, d.attempts).where(d.webhook_id == found.id, d.state == "waiting")
-    row = tx.execute(oldest.order_by(d.id).limit(1)).one()
-    return Attempt(found, row.id, row.public_id, row.payload, row.attempts, leased_until)
+    oldest = select(d.__table__).where(d.webhook_id == found.id, d.state == "waiting").order_by(d.id).limit(1)
+    row = tx.execute(oldest).one()
+    return Attempt(
+        webhook=found,
+        number=row.id,
+        delivery=row.public_id,
+        payload=row.payload,
+        repository=row.repository_id,
+        version=row.version_id,
+        attempts=row.attempts,
+        leased_until=leased_until,
+    )
 
 
 settle_delivery = text(
@@ -224,11 +291,12 @@ settle_delivery = text(
         error = :error,
         state = CASE
             WHEN CAST(:error AS text) IS NULL THEN 'delivered'
-            WHEN created_at < now() - CAST(:patience AS interval) THEN 'failed'
+            WHEN :is_final OR created_at < now() - CAST(:patience AS interval) THEN 'failed'
             ELSE 'waiting'
         END,
         finished_at = CASE
-            WHEN CAST(:error AS text) IS NULL OR created_at < now() - CAST(:patience AS interval) THEN clock_timestamp()
+            WHEN CAST(:error AS text) IS NULL OR :is_final OR created_at < now() - CAST(:patience AS interval)
+            THEN clock_timestamp()
         END
     WHERE id = :delivery AND state = 'waiting'
     AND EXISTS (SELECT FROM webhooks WHERE id = :webhook AND leased_until = :leased_until)
@@ -246,13 +314,14 @@ settle_webhook = text(
 )
 
 
-def settle(tx: Connection, attempt: Attempt, status: int | None, error: str | None) -> None:
-    """What came of an attempt; without an error it was delivered. A failed one is tried again before any later one."""
+def settle(tx: Connection, attempt: Attempt, status: int | None, error: str | None, *, is_final: bool = False) -> None:
+    """What came of an attempt; without an error it was delivered. A failed one is tried again before any later one, unless
+    it is final."""
     # under the lock under which deliveries are added
     tx.execute(select(e.Webhook.id).where(e.Webhook.id == attempt.webhook.id).with_for_update())
     values = {"webhook": attempt.webhook.id, "leased_until": attempt.leased_until}
-    outcome = {"delivery": attempt.number, "status": status, "error": error, "patience": give_up_after}
-    state = tx.execute(settle_delivery, values | outcome).scalar()
+    outcome = {"delivery": attempt.number, "status": status, "error": error, "is_final": is_final}
+    state = tx.execute(settle_delivery, values | outcome | {"patience": give_up_after}).scalar()
     pause_seconds = 0.0
     if state == "waiting":
         pause_seconds = float(min(2**attempt.attempts, longest_pause_seconds))
@@ -263,7 +332,7 @@ def settle(tx: Connection, attempt: Attempt, status: int | None, error: str | No
 def delivery_of(row: Row[Any]) -> Delivery:
     return Delivery(
         id=row.public_id,
-        payload=row.payload,
+        payload=row.payload if row.is_told else None,
         state=row.state,
         attempts=row.attempts,
         status=row.status,
@@ -273,26 +342,38 @@ def delivery_of(row: Row[Any]) -> Delivery:
     )
 
 
-def deliveries(tx: Connection, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
+def history(caller: Caller, webhook: UUID) -> Select[Any]:
+    """The deliveries of a webhook, each with whether the caller may know what it told."""
+    d, r, v = e.Delivery, t.Repository, t.Version
+    return (
+        select(d.__table__, may_know(caller).label("is_told"))
+        .join(r, r.id == d.repository_id)
+        .outerjoin(v, v.id == d.version_id)
+        .where(d.webhook_id == webhook)
+    )
+
+
+def deliveries(tx: Connection, caller: Caller, webhook: UUID, before: UUID | None, limit: int) -> list[Delivery]:
     """Newest first."""
     d = e.Delivery
-    statement = select(d.__table__).where(d.webhook_id == webhook).order_by(d.id.desc()).limit(limit)
+    statement = history(caller, webhook).order_by(d.id.desc()).limit(limit)
     if before is not None:
         place = select(d.id).where(d.webhook_id == webhook, d.public_id == before).scalar_subquery()
         statement = statement.where(d.id < place)
     return [delivery_of(row) for row in tx.execute(statement)]
 
 
-def replay(tx: Connection, webhook: UUID, delivery: UUID) -> Delivery | None:
-    """Deliver something once more, after all that waits; None if there is no such delivery."""
+def replay(tx: Connection, caller: Caller, webhook: UUID, delivery: UUID) -> Delivery | None:
+    """Deliver something once more, after all that waits; None if there is no such delivery that the caller may know of."""
     d = e.Delivery
-    row = tx.execute(select(d.event_id, d.payload).where(d.webhook_id == webhook, d.public_id == delivery)).first()
-    if row is None:
+    row = tx.execute(history(caller, webhook).where(d.public_id == delivery)).first()
+    if row is None or not row.is_told:
         return None
     last = select(func.max(d.replay)).where(d.webhook_id == webhook, d.event_id == row.event_id)
     payload = {name: value for name, value in row.payload.items() if name != "id"}
-    made = enqueue(tx, webhook, row.event_id, payload, int(tx.execute(last).scalar_one()) + 1)
-    found = tx.execute(select(d.__table__).where(d.public_id == made)).first()
+    count = int(tx.execute(last).scalar_one())
+    made = enqueue(tx, webhook, row.event_id, payload, row.repository_id, row.version_id, count + 1)
+    found = tx.execute(history(caller, webhook).where(d.public_id == made)).first()
     return None if found is None else delivery_of(found)
 
 

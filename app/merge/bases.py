@@ -1,6 +1,6 @@
 """Whether the members of a sum were trained on one base model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from uuid import UUID
 
@@ -49,7 +49,12 @@ def check_bases(
     if len({base.quantization for base in members}) > 1:
         detail = "the adapters were trained on different quantizations of the base model"
         warnings.append(Warning("quantization-differs", detail, versions))
-    return max(members, key=_specificity, default=None), tuple(warnings)
+    return most_specific(members), tuple(warnings)
+
+
+def most_specific(bases: Iterable[BaseModel]) -> BaseModel | None:
+    """Of canonical bases that are one the one that says most."""
+    return max(bases, key=_specificity, default=None)
 
 
 def _as_published(published: Published, version: UUID) -> dict[str, object]:

@@ -16,7 +16,7 @@ from app.errors import MergeFailed, RegistryError
 from app.formats.inspection import Inspection
 from app.lineage import blobs, merges, stacks, versions
 from app.lineage.blobs import BlobRecord
-from app.lineage.engine import Connection, Database
+from app.lineage.engine import Database
 from app.objects.store import ObjectStore
 from app.services import results
 from app.services.content import read_content, stored
@@ -50,10 +50,11 @@ class Executing:
         """The right to execute; whoever held it loses it. None: it has ended, or ends now, having killed its workers too often."""
         with self.database.begin() as tx:
             claim = merges.claim(tx, execution)
-            if claim is not None and claim.attempt > most_attempts:
-                self._fail(tx, execution, claim.attempt, MergeFailed("too many attempts"))
-                return None
-            return claim
+        if claim is not None and claim.attempt > most_attempts:
+            # in a transaction of its own: what a failure is told to is locked before the execution
+            self.fail(execution, claim.attempt, MergeFailed("too many attempts"))
+            return None
+        return claim
 
     def inputs(self, claim: Claim) -> Mapping[UUID, Input]:
         """By version: every member that is summed, and the base."""
@@ -115,12 +116,9 @@ class Executing:
 
     def fail(self, execution: UUID, attempt: int | None, error: RegistryError) -> None:
         """Record why an execution failed for good, unless a later attempt holds it; asked for again it begins anew."""
+        problem = results.described(error)
         with self.database.begin() as tx:
             results.lock_targets(tx, execution)
-            self._fail(tx, execution, attempt, error)
-
-    def _fail(self, tx: Connection, execution: UUID, attempt: int | None, error: RegistryError) -> None:
-        problem = results.described(error)
-        if merges.fail(tx, execution, attempt, problem):
-            for publication in merges.waiting_publications(tx, execution):
-                stacks.note_unmerged(tx, publication.repository, publication.version, problem)
+            if merges.fail(tx, execution, attempt, problem):
+                for publication in merges.waiting_publications(tx, execution):
+                    stacks.note_unmerged(tx, publication.repository, publication.version, problem)

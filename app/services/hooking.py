@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from app.domain.caller import Caller, MemberRole
+from app.domain.caller import Caller
 from app.domain.event import Event, EventType
 from app.domain.names import RepositoryName
 from app.errors import AddressRefused, Forbidden, MalformedRequest, NotFound, TooManyWebhooks
@@ -81,7 +81,7 @@ class Hooking:
             return self._own(tx, caller, id)
 
     def _own(self, tx: Connection, caller: Caller, id: UUID) -> Webhook:
-        found = webhooks.find(tx, id, None if caller.is_admin else owned(caller))
+        found = webhooks.find(tx, id, None if caller.is_admin else webhooks.owned_by(caller))
         if found is None:
             raise NotFound(f"webhook {id}")
         return found
@@ -94,7 +94,7 @@ class Hooking:
     def webhooks(self, caller: Caller, after: UUID | None, limit: int) -> list[Webhook]:
         """Of the namespaces that the caller owns."""
         with self.database.read() as tx:
-            return webhooks.list_webhooks(tx, owned(caller), after, limit)
+            return webhooks.list_webhooks(tx, webhooks.owned_by(caller), after, limit)
 
     def delete(self, caller: Caller, id: UUID) -> None:
         """Raises: NotFound."""
@@ -104,16 +104,16 @@ class Hooking:
             audit.record(tx, caller, "webhook.deleted", str(id), namespace=found.namespace)
 
     def deliveries(self, caller: Caller, id: UUID, before: UUID | None, limit: int) -> list[Delivery]:
-        """Newest first. Raises: NotFound."""
+        """Newest first; what they told only where the caller may still know it. Raises: NotFound."""
         with self.database.read() as tx:
             self._own(tx, caller, id)
-            return webhooks.deliveries(tx, id, before, limit)
+            return webhooks.deliveries(tx, caller, id, before, limit)
 
     def replay(self, caller: Caller, id: UUID, delivery: UUID) -> Delivery:
         """Send something once more, after all that waits. Raises: NotFound."""
         with self.database.begin() as tx:
             found = self._own(tx, caller, id)
-            made = webhooks.replay(tx, id, delivery)
+            made = webhooks.replay(tx, caller, id, delivery)
             if made is None:
                 raise NotFound(f"delivery {delivery}")
             audit.record(tx, caller, "webhook.replayed", str(id), namespace=found.namespace, delivery=str(delivery))
@@ -127,14 +127,14 @@ class Hooking:
             for webhook in webhooks.listening(tx, event.type, event.repository):
                 payload = self._payload(tx, webhook, event)
                 if payload is not None:
-                    webhooks.enqueue(tx, webhook.id, event.id, payload)
+                    webhooks.enqueue(tx, webhook.id, event.id, payload, event.repository, event.version)
 
     def _payload(self, tx: Connection, webhook: Webhook, event: Event) -> dict[str, Any] | None:
         """None for what the webhook's user may not own or read any more."""
         user = accounts.caller_of_user(tx, webhook.user)
-        repository = repositories.get(tx, event.repository)
-        if not user.may_own(repository.namespace_id):
+        if not webhooks.may_be_told(tx, user, event.repository, event.version):
             return None
+        repository = repositories.get(tx, event.repository)
         said: dict[str, Any] = {
             "type": event.type.value,
             "at": event.at.isoformat(),
@@ -182,8 +182,17 @@ class Hooking:
                 queue.defer(tx, TaskName.DELIVER)
 
     def _claim(self) -> Attempt | None:
-        with self.database.begin() as tx:
-            return webhooks.claim(tx)
+        """What is to be sent next. What the webhook's user may not know any more is never sent: they may have lost the right to
+        it while it waited, or since it was sent before."""
+        while True:
+            with self.database.begin() as tx:
+                attempt = webhooks.claim(tx)
+                if attempt is None:
+                    return None
+                user = accounts.caller_of_user(tx, attempt.webhook.user)
+                if webhooks.may_be_told(tx, user, attempt.repository, attempt.version):
+                    return attempt
+                webhooks.settle(tx, attempt, None, "its owner may not know of this any more", is_final=True)
 
     def _send(self, attempt: Attempt) -> Outcome:
         body = json.dumps(attempt.payload, ensure_ascii=False, separators=(",", ":")).encode()
@@ -198,10 +207,6 @@ class Hooking:
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         with self.database.begin() as tx:
             webhooks.settle(tx, attempt, outcome.status, outcome.problem)
-
-
-def owned(caller: Caller) -> list[UUID]:
-    return [namespace for namespace, role in caller.roles.items() if role is MemberRole.OWNER]
 
 
 def signed(secret: str, id: str, timestamp: int, body: bytes) -> dict[str, str]:

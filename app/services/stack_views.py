@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from app.domain.base_model import BaseModel
 from app.domain.caller import Caller
 from app.domain.repository import Repository
 from app.domain.stack import Lock, Outcome, Stack, StackLayer
 from app.domain.version import Version
-from app.lineage import stacks
+from app.lineage import graph, repositories, stacks
 from app.lineage.engine import Connection
+from app.merge.bases import most_specific
 from app.services.masking import Mask, mask_for
 
 
@@ -40,6 +42,8 @@ class OutcomeView:
     outcome: Outcome
     layers: tuple[LayerView, ...]
     mask: Mask
+    base_model: BaseModel | None
+    """As the versions say it that the reader may see: a hidden one may be the only one that names a revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,10 @@ class LockDifference:
 
 
 def outcome_seen(tx: Connection, caller: Caller, outcome: Outcome) -> OutcomeView:
-    return OutcomeView(outcome, layers_seen(tx, caller, outcome.layers), mask_for(tx, outcome.versions, caller))
+    mask = mask_for(tx, outcome.versions, caller)
+    aliases = repositories.base_model_aliases(tx)
+    bases = [base.canonical(aliases) for base in graph.bases_of(tx, outcome.versions & mask.readable)]
+    return OutcomeView(outcome, layers_seen(tx, caller, outcome.layers), mask, most_specific(bases))
 
 
 def layers_seen(tx: Connection, caller: Caller, layers: Iterable[StackLayer]) -> tuple[LayerView, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -36,7 +36,6 @@ from app.services.results import described
 from app.services.stack_views import (
     LockDifference,
     LockView,
-    OutcomeView,
     StackView,
     layer_json,
     layers_seen,
@@ -303,10 +302,7 @@ class Stacking:
             # one hidden version has one name on both sides
             both = {version for view in views for version in view.lock.outcome.versions}
             mask = mask_for(tx, both, caller)
-            views = [
-                LockView(repository, view.lock, OutcomeView(view.lock.outcome, view.seen.layers, mask), view.merged)
-                for view in views
-            ]
+            views = [LockView(repository, view.lock, replace(view.seen, mask=mask), view.merged) for view in views]
             return LockDifference(*views)
 
     def numbered(self, tx: Connection, repository: Repository, number: int) -> Lock:
@@ -346,7 +342,8 @@ class Stacking:
     def _request_merge(self, tx: Connection, caller: Caller, repository: Repository, lock: Lock) -> MergeView:
         recipe, target = lock.outcome.recipe, None
         may_publish = Scope.WRITE in caller.scopes and caller.may_write(repository.namespace_id)
-        if may_publish and lock.merged is None:
+        # a number is used once: of a lock whose version was deleted there is no other, and its merge is the caller's own
+        if may_publish and not versions.is_taken(tx, repository.id, lock.version):
             target = repository
             recipe = Recipe(
                 layers=recipe.layers,
