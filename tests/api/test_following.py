@@ -1,6 +1,8 @@
 """Stacks kept current: events against what is computed from scratch; policies; exactly one lock per change of outcome."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -10,7 +12,8 @@ from sqlalchemy import text
 
 from app.domain.caller import Caller
 from app.errors import MergeFailed, RegistryError
-from app.lineage import stacks
+from app.lineage import repositories, stacks
+from app.services.executing import most_attempts
 from tests.api.conftest import Registry, User, done, make_adapter, refused
 from tests.api.test_stacks import put, versions_of
 
@@ -238,6 +241,39 @@ def test_a_lock_whose_merge_failed_says_so_and_is_merged_again(registry: Registr
     assert registry.work() == 1
     found = done(alice.get("/stacks/alice/chat"))
     assert (found["problem"], found["lock"]["number"], found["lock"]["version"]) == (None, 1, "1.0.0")
+
+
+def test_a_merge_that_killed_its_workers_too_often_ends_and_waits_for_nobody_with_what_they_need(
+    registry: Registry,
+) -> None:
+    alice = registry.user("alice")
+    alice.publish("alice/x", make_adapter(1), version="1.0.0")
+    stack = UUID(put(alice, "alice/chat", "alice/x", update="auto")["uuid"])
+    jobs(registry, twice=False)
+    database = registry.services.database
+    with database.begin() as tx:
+        worn = text("UPDATE merge_executions SET attempt = :attempts RETURNING id")
+        execution = tx.execute(worn, {"attempts": most_attempts}).scalar_one()
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as tx:
+            # as whoever resolves the stack, who asks for the merge only now
+            repositories.lock(tx, stack)
+            stacks.note_problem(tx, stack, None)
+            claim = pool.submit(registry.services.executing.claim, execution)
+            until_somebody_waits(registry)
+            assert tx.execute(text("SELECT id FROM merge_executions FOR UPDATE NOWAIT")).all()
+        assert claim.result() is None
+    assert done(alice.get("/stacks/alice/chat"))["problem"]["type"] == "/problems/merge-failed"
+
+
+def until_somebody_waits(registry: Registry) -> None:
+    """For a lock that somebody else holds."""
+    for _ in range(2_000):
+        with registry.services.database.read() as tx:
+            if tx.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar():
+                return
+        time.sleep(0.002)
+    pytest.fail("nobody waits")
 
 
 def test_a_recall_proposes_a_lock_without_it_even_where_versions_are_pinned(registry: Registry) -> None:

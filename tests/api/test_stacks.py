@@ -247,6 +247,35 @@ def test_of_private_layers_a_reader_sees_only_that_they_are_there(world: tuple[R
     assert digest not in answer.text
 
 
+def test_a_lock_says_of_its_base_what_its_reader_may_see(world: tuple[Registry, User]) -> None:
+    registry, alice = world
+    alice.repository("hush", visibility="private")
+    pinned = {"name": "acme/tiny", "revision": "abc"}
+    alice.publish("alice/hush", make_adapter(9), version="1.0.0", builds_on=[], base_model=pinned)
+    put(alice, "alice/chat", "alice/reasoning", "alice/hush", update="propose")
+    registry.work()
+    done(alice.post("/stacks/alice/chat/proposals/1/accept"), 201)
+    bob = registry.user("bob")
+    for path in ("locks", "proposals"):
+        own, seen = (done(user.get(f"/stacks/alice/chat/{path}"))["items"][0] for user in (alice, bob))
+        assert (own["base_model"]["revision"], seen["base_model"]["revision"]) == ("abc", None)
+        assert seen["base_model"]["name"] == "acme/tiny"
+
+
+def test_a_lock_whose_version_was_deleted_is_merged_for_its_caller(world: tuple[Registry, User]) -> None:
+    registry, alice = world
+    put(alice, "alice/chat", "alice/reasoning", update="pin")
+    locked(alice, "alice/chat")
+    done(alice.post("/stacks/alice/chat/locks/1/merge"), 202)
+    registry.work()
+    done(alice.delete("/repositories/alice/chat/versions/1.0.0"), 204)
+    assert done(alice.get("/stacks/alice/chat/locks/1"))["version"] is None
+    merge = done(alice.post("/stacks/alice/chat/locks/1/merge"), 200)
+    assert (merge["state"], merge["recipe"]["publish"]) == ("succeeded", None)
+    assert alice.get(f"/merges/{merge['id']}/files/adapter_config.json").status_code == 200
+    assert done(alice.get("/stacks/alice/chat/locks/1"))["version"] is None, "a number is used once"
+
+
 def test_why_a_merge_was_refused_is_told_to_the_maintainer_alone(world: tuple[Registry, User]) -> None:
     registry, alice = world
     alice.repository("hush", visibility="private")

@@ -134,6 +134,38 @@ def test_a_webhook_is_told_nothing_that_its_user_may_not_read_any_more(local: Re
     assert told(found) == [("version.published", "acme/hush@1.0.0")]
 
 
+def test_what_was_sent_and_what_waits_is_told_only_as_long_as_there_is_a_right_to_it(local: Registry) -> None:
+    alice, bob = local.user("alice"), local.user("bob")
+    bob.publish("bob/parts", make_adapter(1), version="1.0.0")
+    alice.repository("mix")
+    with receiver(lambda number: 204 if number == 0 else 500) as found:
+        made = hook(alice, found.url, "version.published")
+        for number in range(2):
+            layers = [{"adapter": "bob/parts@1.0.0", "weight": 1.0 + number}]
+            publish = {"repository": "alice/mix", "version": f"1.{number}.0"}
+            local.merge(alice, {"layers": layers, "publish": publish})
+        assert [version for _, version in told(found)] == ["alice/mix@1.0.0", "alice/mix@1.1.0"]
+
+        def history() -> list[tuple[str, bool, str]]:
+            items = done(alice.get(f"/webhooks/{made['id']}/deliveries"))["items"]
+            return [(it["state"], it["payload"] is None, it["id"]) for it in items]
+
+        assert [entry[:2] for entry in history()] == [("waiting", False), ("delivered", False)]
+        # a version is read by who may read all that is in it
+        done(bob.patch("/repositories/bob/parts", {"visibility": "private"}))
+        due_now(local)
+        assert len(found.bodies) == 2, "what waited is not sent"
+        assert [entry[:2] for entry in history()] == [("failed", True), ("delivered", True)]
+        sent = history()[1][2]
+        refused(alice.post(f"/webhooks/{made['id']}/deliveries/{sent}/replay"), 404, "not-found")
+        assert "alice/mix@1" not in alice.get(f"/webhooks/{made['id']}/deliveries").text
+        done(bob.patch("/repositories/bob/parts", {"visibility": "public"}))
+        assert [entry[:2] for entry in history()] == [("failed", False), ("delivered", False)]
+        done(alice.post(f"/webhooks/{made['id']}/deliveries/{sent}/replay"), 202)
+        local.work()
+        assert told(found)[-1] == ("version.published", "alice/mix@1.0.0")
+
+
 def test_what_is_not_taken_is_tried_again_before_anything_later(local: Registry) -> None:
     alice = local.user("alice")
     alice.repository("x")
