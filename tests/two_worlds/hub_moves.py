@@ -4,15 +4,17 @@ import json
 from typing import Any
 
 from tests.api.conftest import digest_of
+from tests.hub.talking import chunk, shard, shard_file
 from tests.two_worlds.moves import paths, ref, repository, some_bytes, words
 from tests.two_worlds.player import Player
+from tests.two_worlds.worlds import known_bytes, quiet_xorb
 
 ways = ["", "/refs", "/auth-check", "/auth-check/write", "/tree/main", "/commits/main"]
 
 
 def read_hub(player: Player) -> None:
     draw = player.random
-    name, revision = repository(player), draw.choice([ref(player), "main", "main", "draft"])
+    name, revision = repository(player), draw.choice([ref(player), "main", "main", "draft", "quiet"])
     root = f"/api/models/{name}"
     at = draw.choice([f"{root}/revision/{revision}", f"{root}/tree/{revision}", f"{root}/commits/{revision}"])
     params = draw.choice([{}, {"limit": 1}, {"recursive": "true", "expand": "true"}, {"blobs": "true"}])
@@ -67,3 +69,47 @@ def write_hub(player: Player) -> None:
         case _:
             player.ask("POST", f"{root}/branch/draft", json={"startingPoint": ref(player)}, hub=True)
             player.ask("POST", f"{root}/tag/{ref(player)}", json={"tag": "best"}, hub=True)
+
+
+def change_hub(player: Player) -> None:
+    draw = player.random
+    # never their own: the other scripts go on with it
+    name = repository(player).replace(f"{player.name}/own", "alice/nothing")
+    root = f"/api/models/{name}"
+    namespace, _, last = name.partition("/")
+    match draw.randrange(6):
+        case 0:
+            player.ask("DELETE", f"{root}/branch/{draw.choice(['quiet', 'draft', 'main'])}", hub=True)
+        case 1:
+            player.ask("DELETE", f"{root}/tag/{ref(player)}", hub=True)
+        case 2:
+            player.ask("PUT", f"{root}/settings", json={"private": draw.choice([True, False])}, hub=True)
+        case 3:
+            target = draw.choice([repository(player), f"{player.name}/{last}", "alice/hush"])
+            player.ask("POST", "/api/repos/move", json={"fromRepo": name, "toRepo": target}, hub=True)
+        case 4:
+            player.ask("DELETE", "/api/repos/delete", json={"organization": namespace, "name": last}, hub=True)
+        case _:
+            text = draw.choice(["---\nlicense: mit\n---", "---\n: [\n---"])
+            player.ask("POST", "/api/validate-yaml", json={"content": text}, hub=True)
+            player.ask("GET", "/api/whoami-v2", hub=True)
+
+
+def chunks_hub(player: Player) -> None:
+    """Where somebody else's chunks are, and what they would be put together to."""
+    draw = player.random
+    player.ask("GET", f"/api/models/{repository(player)}/xet-write-token/main", hub=True)
+    granted = player.ask("GET", f"/api/models/{player.name}/own/xet-write-token/main", as_me=True, hub=True)
+    if granted.status_code != 200:
+        # a script may have deleted it
+        return
+    own = "/" + granted.json()["casUrl"].split("/", 3)[3]
+    overheard = own.rpartition("/")[0] + "/" + player.secret("repository")
+    data = draw.choice(sorted(known_bytes.values()))
+    xorb = draw.choice([quiet_xorb, "a" * 64])
+    listing = shard(shard_file(digest_of(data), [(xorb, len(data), 0, 1)]))
+    for base in (own, overheard):
+        player.ask("GET", f"{base}/v1/chunks/default/{xorb}", hub=True)
+        if draw.random() < 0.3:
+            player.ask("POST", f"{base}/v1/xorbs/default/{xorb}", content=chunk(b"something else"), hub=True)
+        player.ask("POST", f"{base}/v1/shards", content=listing, hub=True)

@@ -22,6 +22,8 @@ short_ids = re.compile(r"(?<=merge-)[0-9a-f]{8}(?![0-9a-f])")
 """An archive of a merge is named for the beginning of its uuid."""
 measured = re.compile(r'"elapsed_seconds":[0-9.e-]+')
 """How long a merge took."""
+seconds = re.compile(r'(?<="exp":)\d{10}|^\d{10}$')
+"""Until when chunks may be sent: in the answer, and as a header."""
 tokens = re.compile(r"glu_[A-Za-z0-9_-]{20,}")
 hexadecimal = re.compile(r"(?<![0-9a-f])[0-9a-f]{12,64}(?![0-9a-f])")
 cursors = re.compile(r'(?<="next_cursor":")[^"]+|(?<=[?&]cursor=)(?![0-9a-f]{40}(?![0-9a-f]))[\w%-]+')
@@ -64,7 +66,7 @@ def masked_answers(
 
     def masked(text: str) -> str:
         text = times.sub("TIME", request_ids.sub("REQUEST", cursors.sub(cursor, text)))
-        text = measured.sub("MEASURED", text)
+        text = measured.sub("MEASURED", seconds.sub("SECONDS", text))
         text = tokens.sub(lambda match: number("token", match.group()), text)
         return hexadecimal.sub(digest, short_ids.sub(short, uuids.sub(identifier, text)))
 

@@ -1,13 +1,13 @@
 """A script played in both worlds, and the first answer in which they differ."""
 
-from tests.two_worlds.hub_moves import list_hub, read_hub, write_hub
+from tests.two_worlds.hub_moves import change_hub, chunks_hub, list_hub, read_hub, write_hub
 from tests.two_worlds.masks import Shown, first_difference, masked_answers
 from tests.two_worlds.moves import moves
 from tests.two_worlds.player import Player
 from tests.two_worlds.worlds import World
 
 moves_per_script = 8
-all_moves = {**moves, read_hub: 4, list_hub: 2, write_hub: 3}
+all_moves = {**moves, read_hub: 4, list_hub: 2, write_hub: 3, change_hub: 2, chunks_hub: 1}
 
 
 def play(world: World, seed: int) -> Player:

@@ -18,12 +18,15 @@ from app.settings import Settings
 from tests.api.conftest import AdapterFiles, Registry, User, admin_token, digest_of, done, make_adapter
 from tests.api.test_merging import base_model
 from tests.conftest import PostgresServer
+from tests.hub import talking
 
 known_bytes = {"public": b"a card that everybody may read", "private": b"the hush of alice", "new": b"nobody has this"}
 root_files, leaf_files, hush_files, child_files = (make_adapter(seed).files for seed in (1, 2, 3, 4))
 open_files, twin_files = make_adapter(5).files, make_adapter(1, readme="a twin").files
 veiled = make_adapter(6, base="acme/hidden-base").files
 outsider_count = 5
+quiet_xorb = "b" * 64
+"""Chunks that alice sent to a private repository."""
 half = {"adapter": "bob/root@1.0.0", "weight": 0.5}
 public_recipe = {"layers": [half, {"adapter": "carol/leaf@1.0.0"}]}
 """That alice merged already, for herself."""
@@ -89,6 +92,11 @@ def private_part(registry: Registry) -> Secrets:
     hush = keep("hush", hush_files | {"README.md": known_bytes["private"]}, builds_on=["bob/root@1.0.0"])
     alice.publish("alice/hush", hush_files | {"README.md": b"hush, hush"}, builds_on=["bob/root@1.0.0"])
     done(alice.put("/repositories/alice/hush/aliases/prod", {"version": "1.0.0"}))
+    done(alice.request("POST", "/api/models/alice/hush/branch/quiet", json={}))
+    talking.pushed(alice, "alice/hush", {"draft.txt": known_bytes["private"]}, branch="quiet")
+    chunks = talking.cas(alice, "alice/hush")
+    sent = talking.chunk(known_bytes["private"])
+    done(alice.request("POST", f"{chunks}/v1/xorbs/default/{quiet_xorb}", content=sent))
     keep("hush-child", child_files, builds_on=["alice/hush@1.0.1", "carol/leaf@1.0.0"])
     keep("hush-next", make_adapter(9).files, initialized_from="bob/root@1.0.0", builds_on=[])
     keep("a-twin", twin_files)
@@ -128,6 +136,7 @@ def private_part(registry: Registry) -> Secrets:
             "upload": upload,
             "token": token,
             "user": str(uuid4()),
+            "repository": chunks.rpartition("/")[2],
         }
     )
 
