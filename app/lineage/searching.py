@@ -65,6 +65,15 @@ class Search:
         return replace(self, **{facet.value: nothing})
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """A repository's newest version, in short."""
+
+    number: str
+    base: str | None
+    summary: Mapping[str, Any]
+
+
 def as_pattern(text: str) -> str:
     """A LIKE pattern that finds the text literally."""
     return "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
@@ -226,14 +235,17 @@ def facet(tx: Connection, facet: Facet, search: Search, caller: Caller, limit: i
     return [(row.name, row.number) for row in tx.execute(statement)]
 
 
-def newest(tx: Connection, repositories: Sequence[UUID], caller: Caller) -> dict[UUID, tuple[str, dict[str, Any]]]:
-    """By repository the number and the summary of the newest version that the caller may read."""
+def newest(tx: Connection, repositories: Sequence[UUID], caller: Caller) -> dict[UUID, Newest]:
+    """By repository, of the versions that the caller may read."""
     v, r = t.Version, t.Repository
     statement = (
-        select(v.repository_id, v.major, v.minor, v.patch, v.summary)
+        select(v.repository_id, v.major, v.minor, v.patch, v.base_model["name"].astext.label("base"), v.summary)
         .distinct(v.repository_id)
         .join(r, r.id == v.repository_id)
         .where(v.repository_id.in_(repositories), v.state != "deleted", can_read_version(caller))
         .order_by(v.repository_id, v.major.desc(), v.minor.desc(), v.patch.desc())
     )
-    return {row.repository_id: (f"{row.major}.{row.minor}.{row.patch}", row.summary) for row in tx.execute(statement)}
+    return {
+        row.repository_id: Newest(f"{row.major}.{row.minor}.{row.patch}", row.base, row.summary)
+        for row in tx.execute(statement)
+    }

@@ -11,7 +11,7 @@ from app.domain.repository import Namespace, Repository
 from app.errors import NotFound
 from app.lineage import accounts, searching
 from app.lineage.engine import Database
-from app.lineage.searching import Facet, Search, most_counted
+from app.lineage.searching import Facet, Newest, Search, most_counted
 from app.services.registering import names_of_base
 
 facet_values = 12
@@ -37,6 +37,8 @@ class Entry:
 
     repository: Repository
     version: str | None
+    base: str | None
+    """The name of its base model, or of the repository's."""
     summary: Mapping[str, Any]
     sort_key: Any
 
@@ -67,10 +69,9 @@ class Searching:
             )
             found = searching.find(tx, wanted, caller, sort=asked.sort, after=after, limit=limit)
             newest = searching.newest(tx, [repository.id for repository, _ in found], caller)
-            nothing: tuple[str | None, Mapping[str, Any]] = (None, {})
             count = searching.count(tx, wanted, caller)
             return Found(
-                [Entry(repository, *newest.get(repository.id, nothing), key) for repository, key in found],
+                [entry_of(repository, newest.get(repository.id), key) for repository, key in found],
                 min(count, most_counted),
                 count > most_counted,
                 {facet: searching.facet(tx, facet, wanted, caller, facet_values) for facet in Facet},
@@ -89,3 +90,10 @@ class Searching:
             ):
                 raise NotFound(name)
             return found
+
+
+def entry_of(repository: Repository, newest: Newest | None, key: Any) -> Entry:
+    said = None if repository.base_model is None else repository.base_model.name
+    if newest is None:
+        return Entry(repository, None, said, {}, key)
+    return Entry(repository, newest.number, newest.base or said, newest.summary, key)

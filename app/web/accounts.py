@@ -1,5 +1,6 @@
 """Tokens, organisations with their members, and for administrators users: plain forms, refused where they stand."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
@@ -74,7 +75,7 @@ def show_tokens(
     *,
     made: NewToken | None = None,
     error: MalformedRequest | ScopeMissing | None = None,
-    sent: dict[str, object] | None = None,
+    sent: Mapping[str, object] | None = None,
 ) -> Response:
     kept = services.accounts.tokens(caller, shown.after(time_and_id), shown.wanted)
     entries, cursor = shown.cut(kept, lambda token: [token.created_at.isoformat(), token.id])
