@@ -21,6 +21,7 @@ from app.domain.recipe import (
     OutputKind,
     Overlaps,
     Publish,
+    Ranks,
     Recipe,
     Trunk,
 )
@@ -37,7 +38,7 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Rank = Annotated[int, Strict(), BeforeValidator(whole)]
+Rank = Annotated[int, Strict(), BeforeValidator(whole), Field(ge=1, le=1_000_000)]
 
 
 class LayerBody(Body):
@@ -48,10 +49,27 @@ class LayerBody(Body):
 class EnergyBody(Body):
     energy: Annotated[float, Field(gt=0, le=1)]
 
+    def to_value(self) -> Energy:
+        return Energy(self.energy)
+
+
+ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class RanksBody(Body):
+    default: Rank
+    modules: Annotated[
+        dict[ModuleName, Rank],
+        Field(min_length=1, max_length=4096, description="By the module's name, or the end of it after a dot"),
+    ]
+
+    def to_value(self) -> Ranks:
+        return Ranks(self.default, tuple(sorted(self.modules.items())))
+
 
 class OutputBody(Body):
     kind: OutputKind = OutputKind.ADAPTER
-    rank: Annotated[Rank, Field(ge=1, le=1_000_000)] | EnergyBody | None = None
+    rank: Rank | RanksBody | EnergyBody | None = None
     dtype: Dtype | None = Field(None, description="float32 for an adapter, the base's for a model, unless said")
     trunk: Trunk = Trunk.INCLUDED
 
@@ -61,7 +79,7 @@ class OutputBody(Body):
             raise MalformedRequest("a model includes its trunk", pointer="/output/trunk")
         if self.kind is OutputKind.MODEL and self.rank is not None:
             raise MalformedRequest("a model has no rank; leave it out", pointer="/output/rank")
-        rank = Energy(self.rank.energy) if isinstance(self.rank, EnergyBody) else self.rank
+        rank = self.rank if self.rank is None or isinstance(self.rank, int) else self.rank.to_value()
         default = Dtype.FLOAT32 if self.kind is OutputKind.ADAPTER else None
         return Output(self.kind, rank, self.dtype or default, self.trunk)
 
@@ -122,16 +140,6 @@ def method_json(method: Method) -> dict[str, Any]:
     return {"name": method.name, **method.parameters}
 
 
-def output_json(output: Output) -> dict[str, Any]:
-    rank = {"energy": output.rank.energy} if isinstance(output.rank, Energy) else output.rank
-    return {
-        "kind": output.kind.value,
-        "rank": rank,
-        "dtype": None if output.dtype is None else output.dtype.value,
-        "trunk": output.trunk.value,
-    }
-
-
 def recipe_json(recipe: Recipe, plan: Plan, mask: Mask) -> dict[str, Any]:
     """The recipe as it was asked, without what its reader may no longer see."""
     layers = []
@@ -141,7 +149,7 @@ def recipe_json(recipe: Recipe, plan: Plan, mask: Mask) -> dict[str, Any]:
     return {
         "layers": layers,
         "method": method_json(recipe.method),
-        "output": output_json(recipe.output),
+        "output": recipe.output.as_json(),
         "conflicts": {name: recipe.conflicts[name] for name, version in plan.pins if version in mask.readable},
         "overlaps": recipe.overlaps.value,
         "ancestors": recipe.ancestors.value,
@@ -199,7 +207,7 @@ class PlanBody(Answer):
                 for warning in plan.warnings
             ],
             method=method_json(plan.method),
-            output=output_json(plan.output),
+            output=plan.output.as_json(),
             modules=plan.modules,
             rank={"min": plan.rank_min, "max": plan.rank_max},
             exact=plan.is_exact,

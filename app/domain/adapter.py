@@ -14,6 +14,8 @@ class ModuleKind(StrEnum):
     CONV1D = "conv1d"
     CONV2D = "conv2d"
     CONV3D = "conv3d"
+    EXPERTS = "target_parameters"
+    """A parameter, as a rule the weights of all experts in one tensor: each is a matrix with factors of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,15 @@ class Module:
 
     `a_shape` and `b_shape` are the file's own: [r, in] and [out, r]; of an embedding [r, vocabulary] and [width, r];
     of a convolution [r, in, height, width] and [out, r, 1, 1] (one extent fewer in one dimension, one more in three), where
-    ΔW is B·A with A as [r, in·height·width]. With groups B is [out, r / groups, 1, 1], and A takes all inputs.
+    ΔW is B·A with A as [r, in·height·width]. With groups B is [out, r / groups, 1, 1], and A takes all inputs. Of experts A is
+    [experts·r, in], one expert's ranks after another's, and B [out, r·experts], one rank of all experts after another.
     """
 
     name: str
-    """As in the base model, without PEFT's prefix: `model.layers.0.self_attn.q_proj`."""
+    """As in the base model, without PEFT's prefix: `model.layers.0.self_attn.q_proj`; of experts the parameter's."""
     kind: ModuleKind
     rank: int
+    """Of one expert, where there are such."""
     alpha: float
     scaling: float
     """alpha / rank, or alpha / √rank for rsLoRA; no unit."""
@@ -59,9 +63,19 @@ class Module:
         return self.b_shape[0]
 
     @property
+    def tensor(self) -> str:
+        """Of the base, to which the delta is added."""
+        return self.name if self.kind is ModuleKind.EXPERTS else f"{self.name}.weight"
+
+    @property
+    def experts(self) -> int:
+        """Matrices with factors of their own: 1, but for experts in one tensor."""
+        return self.a_shape[0] // self.rank
+
+    @property
     def groups(self) -> int:
         """Of a convolution: each of so many parts of the outputs has its own share of the ranks."""
-        return self.rank // self.b_shape[1]
+        return self.rank * self.experts // self.b_shape[1]
 
     @property
     def is_transposed(self) -> bool:
@@ -75,6 +89,8 @@ class ReplacementKind(StrEnum):
     MODULE = "modules_to_save"
     TOKENS = "trainable_tokens"
     BIAS = "bias"
+    EMBEDDING = "saved_embeddings"
+    """PEFT saves an embedding, unasked, beside a LoRA on it, or when the vocabulary was resized."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +129,7 @@ class Adapter:
     modules: tuple[Module, ...]
     """Sorted by name."""
     unsupported: tuple[str, ...]
-    """What is stored and served, and not merged yet: `pissa`, `target_parameters`, `loha`, …; sorted."""
+    """What is stored and served, and not merged yet: `pissa`, `alora`, `loha`, …; sorted."""
     base_model: BaseModel | None
     """What the configuration names."""
     weight_file: str

@@ -1,5 +1,7 @@
 """What is asked of a merge."""
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -43,6 +45,27 @@ class Energy:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranks:
+    """A rank for each module: of the longest entry that is its name, or the end of it after a dot; else the default."""
+
+    default: int
+    modules: tuple[tuple[str, int], ...]
+    """Sorted by name."""
+
+    def entries_of(self, module: str) -> Iterator[tuple[str, int]]:
+        """Those that fit the module of this name, the longest first."""
+        parts = module.split(".")
+        for start in range(len(parts)):
+            end = ".".join(parts[start:])
+            place = bisect_left(self.modules, (end,))
+            if place < len(self.modules) and self.modules[place][0] == end:
+                yield self.modules[place]
+
+    def of(self, module: str) -> int:
+        return next((rank for _, rank in self.entries_of(module)), self.default)
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A merge method and its parameters, all defaults filled in."""
 
@@ -55,9 +78,25 @@ class Output:
     """`rank` None is exact, an integer the best approximation of that rank; `dtype` None (models only) is the base's."""
 
     kind: OutputKind = OutputKind.ADAPTER
-    rank: int | Energy | None = None
+    rank: int | Ranks | Energy | None = None
     dtype: Dtype | None = Dtype.FLOAT32
     trunk: Trunk = Trunk.INCLUDED
+
+    def as_json(self) -> dict[str, Any]:
+        """As a recipe writes it."""
+        rank: Any = self.rank
+        if isinstance(self.rank, Energy):
+            rank = {"energy": self.rank.energy}
+        elif isinstance(self.rank, Ranks):
+            rank = {"default": self.rank.default, "modules": dict(self.rank.modules)}
+        dtype = None if self.dtype is None else self.dtype.value
+        return {"kind": self.kind.value, "rank": rank, "dtype": dtype, "trunk": self.trunk.value}
+
+    def rank_of(self, module: str) -> int | None:
+        """Asked for in one module; None where that is left to the sum, or to an energy."""
+        if isinstance(self.rank, Ranks):
+            return self.rank.of(module)
+        return self.rank if isinstance(self.rank, int) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,17 +143,11 @@ class Outcome:
                 "trunk": sorted([member.digest, member.weight] for member in resolution.trunk),
                 "covered": sorted(member.digest for member in resolution.covered),
                 "method": {"name": recipe.method.name, "parameters": recipe.method.parameters},
-                "output": output_json(recipe.output),
+                "output": recipe.output.as_json(),
                 "overlaps": recipe.overlaps.value,
                 "ancestors": recipe.ancestors.value,
             }
         )
-
-
-def output_json(output: Output) -> dict[str, Any]:
-    rank = output.rank if output.rank is None or isinstance(output.rank, int) else {"energy": output.rank.energy}
-    dtype = None if output.dtype is None else output.dtype.value
-    return {"kind": output.kind.value, "rank": rank, "dtype": dtype, "trunk": output.trunk.value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,6 @@ unmerged_keys = {
     "layer_replication": "layer_replication",
     "megatron_config": "megatron",
     "monteclora_config": "monteclora",
-    "target_parameters": "target_parameters",
     "use_bdlora": "bdlora",
     "use_qalora": "qalora",
     "velora_config": "velora",

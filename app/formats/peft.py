@@ -13,7 +13,8 @@ from app.domain.adapter import Adapter, Module, ModuleKind, Replacement, TensorF
 from app.errors import EmptyAdapter, FactorShape, RankMismatch, StrayTensor, UnpairedFactor, UnsafePattern
 from app.formats.adapter_config import AdapterConfig, LoraConfig, config_path, read_config
 from app.formats.inspection import Inspection
-from app.formats.patterns import ends_with_one_of, most_work
+from app.formats.parameters import by_depth, targeted, unwrapped, wrapper
+from app.formats.patterns import most_work
 from app.formats.replacements import read_replacement
 
 prefix = "base_model.model."
@@ -22,10 +23,6 @@ vectors = ("bias", "lora_magnitude_vector")
 factor_names = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
 merged_dtypes = frozenset({"F64", "F32", "F16", "BF16"})
 kind_of_dimensions = {2: ModuleKind.LINEAR, 3: ModuleKind.CONV1D, 4: ModuleKind.CONV2D, 5: ModuleKind.CONV3D}
-embedding_names = frozenset(
-    {"embed_in", "embed_out", "embed_tokens", "lm_head", "shared", "tok_embeddings", "word_embeddings", "wte"}
-)
-"""Modules whose whole weight PEFT saves unasked when they are targets or the vocabulary was resized."""
 features_with_tensors = frozenset({"arrow", "bdlora", "kasa", "monteclora", "velora"})
 """Unmerged features that bring `lora_…` tensors of their own."""
 
@@ -123,7 +120,7 @@ def sort_tensors(
                 raise StrayTensor(path, tensor.name, "the module has this factor twice")
             factors[factor] = tensor
             continue
-        feature = feature_of(config, unsupported, tensor, name)
+        feature = feature_of(unsupported, name)
         if feature is not None:
             sorting.features.add(feature)
             continue
@@ -159,16 +156,10 @@ def read_rest(tensor: TensorFact, factor: str, rest: list[str], path: str) -> tu
     return leaf, rest[0] if rest else ""
 
 
-def feature_of(config: LoraConfig, unsupported: frozenset[str], tensor: TensorFact, name: str) -> str | None:
+def feature_of(unsupported: frozenset[str], name: str) -> str | None:
     """The unmerged feature that a tensor which is no factor belongs to; None for one that replaces a tensor of the base."""
     if split_name(name)[1] and features_with_tensors & unsupported:
         return min(features_with_tensors & unsupported)
-    owner, _, leaf = name.rpartition(".")
-    owner = owner.removesuffix(".base_layer")
-    if leaf == "weight" and not config.saves(owner):
-        is_wrapped = name.endswith(".base_layer.weight") and config.targets.takes(owner)
-        if is_wrapped or owner.rpartition(".")[2] in embedding_names:
-            return "saved_embeddings"
     return None
 
 
@@ -176,13 +167,15 @@ def read_modules(config: LoraConfig, sorting: Sorting, path: str) -> tuple[Modul
     """Raises: StrayTensor, UnpairedFactor, RankMismatch, FactorShape, UnsafePattern."""
     for table in (config.ranks, config.alphas):
         table.check_work(len(sorting.modules))
+    if len(config.target_parameters) * len(sorting.modules) > most_work:
+        raise UnsafePattern(config_path, "target_parameters", f"too many names for {len(sorting.modules)} modules")
     modules = []
-    owners = frozenset(parameter.rpartition(".")[0] for parameter in config.target_parameters)
-    for name, tensors in sorted(sorting.modules.items()):
-        if is_wrapped(config, owners, name):
-            sorting.features.add("target_parameters" if config.target_parameters else "wrapped_layers")
+    names = names_of(config, sorting)
+    for found, tensors in sorted(sorting.modules.items()):
+        if found not in names:
             continue
-        if not config.targets.takes(name):
+        name, is_parameter = names[found]
+        if not is_parameter and not config.targets.takes(name):
             raise StrayTensor(path, next(iter(tensors.values())).name, "the configuration does not target its module")
         a, b = pair_of(name, tensors, path)
         if ("lora_magnitude_vector" in tensors) != config.use_dora:
@@ -191,23 +184,41 @@ def read_modules(config: LoraConfig, sorting: Sorting, path: str) -> tuple[Modul
             raise StrayTensor(path, tensors["lora_magnitude_vector"].name, "use_dora is not set")
         if config.has_bias and "bias" not in tensors and "lora_B" in tensors:
             raise UnpairedFactor(path, name, "lora_B.bias")
-        module = read_module(config, name, a, b, "lora_embedding_A" in tensors, path)
+        if is_parameter:
+            module = read_experts(config, name, a, b, path)
+        else:
+            module = read_module(config, name, a, b, "lora_embedding_A" in tensors, path)
         for factor, dimensions in (("bias", 1), ("lora_magnitude_vector", len(a.shape))):
             check_vector(tensors.get(factor), module, dimensions, path)
         sorting.dtypes |= {tensor.dtype for tensor in tensors.values()}
         modules.append(module_with(module, tensors))
-    return tuple(modules)
+    return tuple(sorted(modules, key=lambda module: module.name))
 
 
-def is_wrapped(config: LoraConfig, owners: frozenset[str], name: str) -> bool:
-    """Whether the factors stand for something else than the weight of the module `name`.
+def names_of(config: LoraConfig, sorting: Sorting) -> dict[str, tuple[str, bool]]:
+    """By the name in the file: what the factors belong to as the base calls it, and whether that is a parameter.
 
-    That is a parameter of it (`owners` are the modules of `target_parameters`), or a layer inside one that PEFT wrapped
-    twice (attention of one piece).
+    What is wrapped in a way that the file does not tell is left out, and named among the features.
     """
-    if "base_layer" in name.split("."):
-        return True
-    return ends_with_one_of(name, owners) and not config.targets.takes(name)
+    names: dict[str, tuple[str, bool]] = {}
+    wrapped: dict[str, dict[int, str]] = {}
+    for name in sorting.modules:
+        owner, depth = unwrapped(name)
+        if wrapper.removeprefix(".") in owner.split("."):
+            # a layer inside one that PEFT wrapped twice: attention of one piece
+            sorting.features.add("wrapped_layers")
+        elif depth == 0 and (config.targets.takes(name) or not targeted(owner, config.target_parameters)):
+            names[name] = (name, False)
+        else:
+            wrapped.setdefault(owner, {})[depth] = name
+    for owner, by_level in wrapped.items():
+        parameters = by_depth(targeted(owner, config.target_parameters))
+        if parameters is None or sorted(by_level) != list(range(len(parameters))):
+            sorting.features.add("nested_parameters" if config.target_parameters else "wrapped_layers")
+            continue
+        for depth, parameter in enumerate(parameters):
+            names[by_level[depth]] = (f"{owner}.{parameter}", True)
+    return names
 
 
 def pair_of(name: str, tensors: dict[str, TensorFact], path: str) -> tuple[TensorFact, TensorFact]:
@@ -246,7 +257,11 @@ def read_module(config: LoraConfig, name: str, a: TensorFact, b: TensorFact, is_
     is_grouped = is_convolution and rank % b.shape[1] == 0 and b.shape[0] % (rank // b.shape[1]) == 0
     if b.shape[1] != rank and not is_grouped:
         raise RankMismatch(path, name, rank, b.shape[1])
-    alpha = config.alpha_of(name)
+    return module_of(config, name, kind, a, b)
+
+
+def module_of(config: LoraConfig, name: str, kind: ModuleKind, a: TensorFact, b: TensorFact) -> Module:
+    rank, alpha = config.rank_of(name), config.alpha_of(name)
     return Module(
         name=name,
         kind=kind,
@@ -261,6 +276,19 @@ def read_module(config: LoraConfig, name: str, a: TensorFact, b: TensorFact, is_
         a_dtype=a.dtype,
         b_dtype=b.dtype,
     )
+
+
+def read_experts(config: LoraConfig, name: str, a: TensorFact, b: TensorFact, path: str) -> Module:
+    """The factors of all experts in one parameter. Raises: RankMismatch, FactorShape."""
+    for tensor in (a, b):
+        if len(tensor.shape) != 2 or 0 in tensor.shape:
+            raise FactorShape(path, tensor.name, tensor.shape, "the factors of a parameter have 2 dimensions")
+    rank = config.rank_of(name)
+    if a.shape[0] % rank != 0:
+        raise RankMismatch(path, name, rank, a.shape[0])
+    if b.shape[1] != a.shape[0]:
+        raise RankMismatch(path, name, a.shape[0], b.shape[1])
+    return module_of(config, name, ModuleKind.EXPERTS, a, b)
 
 
 def check_vector(tensor: TensorFact | None, module: Module, dimensions: int, path: str) -> None:

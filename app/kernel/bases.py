@@ -83,8 +83,18 @@ def is_turned(parts: Sequence[Tensor]) -> bool:
 
 
 def chunks(parts: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
-    """The parts joined, some rows at a time: (first row, [rows, R] in float64), laid out as the parts are."""
-    for first in range(0, len(parts[0]), rows_at_once):
-        rows = [part[first : first + rows_at_once] for part in parts]
-        joined = torch.cat([part.mT for part in rows]).mT if is_turned(parts) else torch.cat(rows, dim=1)
-        yield first, joined.double()
+    """The parts joined, some rows at a time: (first row, [rows, R] in float64), laid out as the parts are.
+
+    The memory is that of the chunk before: touching fresh memory costs ten copies.
+    """
+    rows, rank = len(parts[0]), sum(part.shape[1] for part in parts)
+    memory = torch.empty(min(rows_at_once, rows) * rank, dtype=torch.float64, device=parts[0].device)
+    for first in range(0, rows, rows_at_once):
+        count = min(rows_at_once, rows - first)
+        held = memory[: count * rank]
+        joined = held.view(rank, count).mT if is_turned(parts) else held.view(count, rank)
+        start = 0
+        for part in parts:
+            joined[:, start : start + part.shape[1]].copy_(part[first : first + count])
+            start += part.shape[1]
+        yield first, joined

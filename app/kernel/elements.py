@@ -134,7 +134,11 @@ def merged(tiles: Tiles, cut: Cut, election: Election | None, scale: float) -> T
         values = deltas_of(tiles, first, last)
         for index, value in enumerate(values):
             cut(index, first, value)
-        result = weighted_sum(values, weights) if election is None else election.merge(values, weights, tiles.rounding)
+        result = (
+            weighted_sum(values, weights)
+            if election is None
+            else election.merge(values, weights, tiles.rounding, tiles.buffer)
+        )
         return result if scale == 1 else result.mul_(scale)
 
     return Tiled(tiles, merge)

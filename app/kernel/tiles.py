@@ -1,40 +1,27 @@
 """Deltas that exist one tile of rows at a time."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from app.kernel.buffers import Buffers
 from app.kernel.factors import Branch, fits_float32
 from app.kernel.rounding import round_once
-from app.kernel.selection import Search, samples
+from app.kernel.selection import Search
 from app.kernel.threads import in_order
 
 tile_values = 1 << 19
 """Of one delta's tile, at most: a call takes longer than making it."""
 values_at_once = 1 << 20
 """Of one tile of all deltas: a processor's caches hold them."""
-crossing = 8
-"""Rows, and columns, of which every pair is looked at in a sample: more are faster to take, fewer are more independent."""
+sample_blocks = 64
+"""That a sample is taken from, of rows and columns of which none is in two blocks: a 64th of all elements."""
 
 Made = TypeVar("Made")
-
-
-class Buffers(threading.local):
-    """Each thread's working memory by name, used again for every tile: fresh memory costs ten times its copy."""
-
-    def __init__(self) -> None:
-        self.held: dict[tuple[str, tuple[int, ...]], Tensor] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Contiguous, with whatever it held; it is the thread's until the name is taken again with this shape."""
-        held = self.held.get((name, shape))
-        if held is None:
-            self.held[name, shape] = held = torch.empty(shape, dtype=dtype, device=device)
-        return held
 
 
 class Tiles:
@@ -89,14 +76,16 @@ class Tiles:
         return torch.stack(list(self.each(work))).sum(dim=0, dtype=torch.float64)
 
     def sample(self) -> Tensor:
-        """The deltas where some random rows and columns cross, chosen without regard to their values; [N, places]."""
+        """The deltas where some random rows and columns cross, chosen without regard to their values; [N, places].
+
+        Every row and every column is there, as often as any other: what makes one larger than another is no error.
+        """
         random = torch.Generator().manual_seed(0)
-        rows, columns = (torch.randint(side, (samples // crossing,), generator=random) for side in self.shape)
-        rows, columns = rows.to(self.device), columns.to(self.device)
+        rows, columns = (shuffled(side, random).to(self.device) for side in self.shape)
         crossings = []
         for a, b in zip(self.a, self.b, strict=True):
-            b_rows = b.index_select(0, rows).view(-1, crossing, b.shape[1])
-            a_columns = a.mT.contiguous().index_select(0, columns).view(-1, crossing, len(a))
+            b_rows = b.index_select(0, rows).view(sample_blocks, -1, b.shape[1])
+            a_columns = a.mT.contiguous().index_select(0, columns).view(sample_blocks, -1, len(a))
             crossings.append((b_rows @ a_columns.mT).flatten())
         return torch.stack(crossings)
 
@@ -112,6 +101,13 @@ class Tiles:
             for index, one in enumerate(unfinished):
                 one.conclude([tile[index] for tile in looks])
         return [one.found for one in searches if one.found is not None]
+
+
+def shuffled(side: int, random: torch.Generator) -> Tensor:
+    """All numbers below `side` in random order, some of them again until the blocks of a sample have equally many."""
+    order = torch.randperm(side, generator=random)
+    length = ceil(side / sample_blocks) * sample_blocks
+    return order.repeat(ceil(length / side))[:length]
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class Composition:
     @property
     def is_bias(self) -> bool:
         """What is added to it are biases, and no product of factors."""
-        return any(share.module is not None and self.tensor != weight_of(share.module) for share in self.shares)
+        return any(share.module is not None and self.tensor != share.module.tensor for share in self.shares)
 
     @property
     def is_added(self) -> bool:
@@ -113,7 +113,7 @@ class Composition:
 
     def is_normed(self, share: Share) -> bool:
         module = share.module
-        return module is not None and module.magnitude_key is not None and self.tensor == weight_of(module)
+        return module is not None and module.magnitude_key is not None and self.tensor == module.tensor
 
     @property
     def is_plain(self) -> bool:
@@ -224,10 +224,6 @@ def sum_of(form: Form) -> Sum:
     return tuple(Term(source, index, float(form[source, index])) for source, index in sorted(form))
 
 
-def weight_of(module: Module) -> str:
-    return f"{module.name}.weight"
-
-
 def compose(members: Sequence[Member], adapters: Mapping[UUID, Adapter]) -> list[Composition]:
     """Every tensor that the members change, sorted by its name.
 
@@ -238,7 +234,7 @@ def compose(members: Sequence[Member], adapters: Mapping[UUID, Adapter]) -> list
         adapter = adapters[member.version]
         found: dict[str, Share] = {}
         for module in adapter.modules:
-            found[weight_of(module)] = Share(member, module)
+            found[module.tensor] = Share(member, module)
             if module.bias_key is not None:
                 found[f"{module.name}.bias"] = Share(member, module)
         for replacement in adapter.replacements:

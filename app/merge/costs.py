@@ -26,7 +26,7 @@ element_tiles_at_once = 16
 """Of each delta, in the threads of one worker."""
 gathered_share = 0.064
 """Of a delta's elements, set aside by a sweep that looks for its threshold, also when its first guess missed."""
-samples = 1 << 16
+sampled_share = 1 / 64
 sketch_oversampling = 16
 header_bytes_per_tensor = 160
 """Beside its name, in a safetensors header: dtype, shape and offsets at their longest, in JSON."""
@@ -47,6 +47,8 @@ class ModuleSum:
     branches: int
     factor_bytes: int
     """Of the members' A and B as they are stored."""
+    experts: int = 1
+    """Matrices of this shape in the module."""
 
     @property
     def is_low_rank(self) -> bool:
@@ -63,8 +65,9 @@ class ModuleSum:
 
     @property
     def joined_bytes(self) -> int:
-        """Of all that is added as factors, joined along the rank in float64."""
-        return working_bytes * (self.exact_rank if self.is_low_rank else self.summed_rank) * self.sides
+        """Of all that is added as factors, joined along the rank in float64, of all experts."""
+        rank = self.exact_rank if self.is_low_rank else self.summed_rank
+        return working_bytes * rank * self.sides * self.experts
 
     @property
     def method_bytes(self) -> int:
@@ -75,7 +78,7 @@ class ModuleSum:
         election. An element-wise method copies the factors and holds for each delta a sample and what its sweep sets aside,
         and some tiles for each delta in every thread.
         """
-        factors, rank = self.branch_rank * self.sides, self.branch_rank
+        factors, rank = self.branch_rank * self.sides * self.experts, self.branch_rank
         if self.branches == 0:
             return 0
         match self.space:
@@ -89,7 +92,7 @@ class ModuleSum:
                 coordinates = (3 * self.branches + 8) * rank * self.in_features
                 return working_bytes * (4 * factors + coordinates + 12 * rank**2)
             case Space.ELEMENTS:
-                gathered = int(2 * gathered_share * self.out_features * self.in_features) + 3 * samples
+                gathered = int((2 * gathered_share + 3 * sampled_share) * self.out_features * self.in_features)
                 tiles = element_tiles_at_once * max(element_tile_values, self.in_features, self.out_features)
                 return working_bytes * (factors + self.branches * gathered + (10 + 2 * self.branches) * tiles)
 
@@ -98,7 +101,8 @@ class ModuleSum:
         if output.rank is None:
             return self.exact_rank
         bound = min(self.exact_rank, self.out_features, self.in_features)
-        return bound if isinstance(output.rank, Energy) else min(output.rank, bound)
+        asked = output.rank_of(self.name)
+        return bound if asked is None else min(asked, bound)
 
     def sketch_bytes(self, output: Output) -> int:
         """Of a randomized range finder: its width is the rank and some more; for an energy it may grow to the whole side."""
@@ -134,7 +138,7 @@ def adapter_bytes(sums: Iterable[ModuleSum], output: Output, dependents: Iterabl
     """An upper bound of the result's weight file; a copied tensor of whole numbers has eight bytes a value."""
     size = output_bytes[output.dtype or Dtype.FLOAT32]
     of_modules = sum(
-        summed.rank(output) * (summed.out_features + summed.in_features) * size
+        summed.rank(output) * (summed.out_features + summed.in_features) * summed.experts * size
         + 2 * (len(summed.name) + header_bytes_per_tensor)
         for summed in sums
     )
@@ -159,8 +163,8 @@ def adapter_peak_bytes(sums: Sequence[ModuleSum], output: Output) -> int:
     for summed in sums:
         each = summed.factor_bytes + summed.method_bytes
         if summed.is_low_rank:
-            each += 6 * summed.joined_bytes + 4 * working_bytes * summed.exact_rank**2
-            groups[summed.out_features, summed.in_features, summed.exact_rank].append(each)
+            each += 6 * summed.joined_bytes + 4 * working_bytes * summed.experts * summed.exact_rank**2
+            groups[summed.out_features, summed.in_features, summed.exact_rank * summed.experts].append(each)
         else:
             largest = max(largest, each + 2 * summed.joined_bytes + summed.sketch_bytes(output))
     for (out_features, in_features, rank), held in groups.items():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any
 
-from app.domain.adapter import Checkpoint, TensorFact
+from app.domain.adapter import Checkpoint, ModuleKind, TensorFact
 from app.domain.digest import Digest
 from app.domain.lineage import Role
 from app.domain.plan import Member
@@ -38,6 +38,9 @@ def check_dependent(composition: Composition, in_plan: Iterable[Digest], method:
             raise UnsupportedFeature(what, called(share.member), composition.tensor)
         if not methods[method.name].is_sum and share.member.role is Role.BRANCH and share.member.weight != 0:
             what = f"{composition.unusual.feature} with {method.name}"
+            raise UnsupportedFeature(what, called(share.member), composition.tensor)
+        if share.module is not None and share.module.kind is ModuleKind.EXPERTS:
+            what = f"target_parameters beside {composition.unusual.feature}"
             raise UnsupportedFeature(what, called(share.member), composition.tensor)
     check_replacements(composition, called)
     if composition.token_rows() and any(composition.is_normed(share) for share in composition.shares):

@@ -5,7 +5,6 @@ from typing import Any
 
 from app.domain.digest import Digest, digest_of_json
 from app.domain.plan import Member, Plan
-from app.domain.recipe import Energy, Output
 from app.merge.methods import methods
 
 
@@ -24,7 +23,7 @@ def recipe_digest(plan: Plan, kernel_revision: str, device_class: str) -> Digest
             "base": _base(plan),
             "task_type": plan.task_type,
             "method": {"name": plan.method.name, "parameters": plan.method.parameters},
-            "output": _output(plan.output),
+            "output": plan.output.as_json(),
             "kernel_revision": kernel_revision,
             "device_class": device_class,
         }
@@ -40,9 +39,3 @@ def _base(plan: Plan) -> Any:
     if plan.base is not None:
         return plan.base.digest
     return None if plan.base_model is None else plan.base_model.as_json()
-
-
-def _output(output: Output) -> dict[str, Any]:
-    rank = {"energy": output.rank.energy} if isinstance(output.rank, Energy) else output.rank
-    dtype = None if output.dtype is None else output.dtype.value
-    return {"kind": output.kind.value, "rank": rank, "dtype": dtype, "trunk": output.trunk.value}

@@ -8,10 +8,11 @@ from uuid import UUID
 from app.domain.adapter import Adapter, Checkpoint, Module, ModuleKind, TensorFact
 from app.domain.lineage import Role
 from app.domain.plan import BasePart, Member, Plan, Resolution
-from app.domain.recipe import Method, Output, OutputKind, Trunk, WeightFile
+from app.domain.recipe import Method, Output, OutputKind, Ranks, Trunk, WeightFile
 from app.errors import (
     BaseNeeded,
     ModuleNotInBase,
+    ModuleNotInResult,
     NoExactAdapter,
     PlanTooLarge,
     RecalledInPlan,
@@ -23,6 +24,7 @@ from app.merge.composition import Composition, compose
 from app.merge.costs import ModuleSum, adapter_bytes, adapter_peak_bytes, model_bytes, model_peak_bytes, value_bytes
 from app.merge.dependents import check_dependent, check_for_adapter, check_for_model, cost_of, tied_to_embedding
 from app.merge.methods import Space, methods
+from app.merge.orientation import shape_in_base
 from app.merge.publication import foundation
 from app.merge.published import Catalogue
 from app.merge.rules import path_to_recalled
@@ -57,7 +59,7 @@ def plan(
         base: of a model output; None for an adapter.
 
     Raises: NoExactAdapter, TooManyLayers, UnsupportedFeature, ShapeMismatch, ReplacementConflict, BaseNeeded, ModuleNotInBase,
-        RecalledInPlan, PlanTooLarge.
+        ModuleNotInResult, RecalledInPlan, PlanTooLarge.
     """
     is_model = output.kind is OutputKind.MODEL
     is_exact = is_model or output.rank is None
@@ -85,6 +87,7 @@ def plan(
     dependent_bytes = max((cost.peak_bytes for cost in costs), default=0)
     if base is None:
         _check_adapter(compositions, members, method, output)
+        _check_ranks(sums, output)
         bytes_written, peak_bytes = adapter_bytes(sums, output, costs), adapter_peak_bytes(sums, output)
     else:
         part, checkpoint = base
@@ -171,6 +174,7 @@ def _module_sum(composition: Composition, space: Space) -> ModuleSum:
         branch_rank=sum(branches),
         branches=len(branches),
         factor_bytes=sum(_factor_bytes(module) for _, module in held),
+        experts=first.experts,
     )
 
 
@@ -192,13 +196,25 @@ def _check_adapter(
     if not targets:
         raise UnsupportedFeature("an adapter that holds no product of factors", members[0].version)
     has_bias = any(composition.is_added for composition in compositions)
+    is_turned = any(share.module is not None and share.module.fan_in_fan_out for share in targets.values())
     is_joined = output.rank is None and methods[method.name].space in (Space.SUM, Space.COMBINATION)
     for name, share in targets.items():
         if share.module is not None and has_bias and share.module.kind is ModuleKind.EMBEDDING:
             raise UnsupportedFeature("lora_bias beside an embedding", share.member.version, name)
+        if share.module is not None and share.module.kind is ModuleKind.EXPERTS and (has_bias or is_turned):
+            raise UnsupportedFeature("target_parameters beside lora_bias or fan_in_fan_out", share.member.version, name)
         if share.module is not None and share.module.groups > 1 and not is_joined:
             what = f"{method.name} of a convolution with groups, or at a rank"
             raise UnsupportedFeature(what, share.member.version, name)
+
+
+def _check_ranks(sums: Sequence[ModuleSum], output: Output) -> None:
+    """Raises: ModuleNotInResult."""
+    if isinstance(output.rank, Ranks):
+        used = {entry for summed in sums for entry, _ in output.rank.entries_of(summed.name)}
+        for entry, _ in output.rank.modules:
+            if entry not in used:
+                raise ModuleNotInResult(entry)
 
 
 def _check_base(members: Sequence[Member], adapters: Mapping[UUID, Adapter], checkpoint: Checkpoint) -> None:
@@ -213,17 +229,16 @@ def _check_base(members: Sequence[Member], adapters: Mapping[UUID, Adapter], che
             if checkpoint.tie_word_embeddings and is_shared:
                 # the delta is meant for one of the two places where the base uses this weight
                 raise UnsupportedFeature("an embedding with tied weights", member.version, module.name)
-            _check_fits(member, module, tensors.get(f"{module.name}.weight"))
+            _check_fits(member, module, tensors.get(module.tensor), checkpoint.model_type)
 
 
-def _check_fits(member: Member, module: Module, tensor: TensorFact | None) -> None:
+def _check_fits(member: Member, module: Module, tensor: TensorFact | None, model_type: str | None) -> None:
     if tensor is None:
-        raise ModuleNotInBase(member.version, module.name, f"there is no tensor {module.name}.weight")
+        raise ModuleNotInBase(member.version, module.name, f"there is no tensor {module.tensor}")
     if module.groups > 1:
         reason = "of a convolution with groups the adapter takes the inputs of all groups, the base's weight those of its own"
         raise ModuleNotInBase(member.version, module.name, reason)
-    out_shape, in_shape = module.b_shape[:1], module.a_shape[1:]
-    expected = in_shape + out_shape if module.is_transposed else out_shape + in_shape
+    expected, _ = shape_in_base(module, tensor.shape, model_type)
     if tensor.shape != expected:
         reason = f"the adapter's delta is {list(expected)}, the base's weight {list(tensor.shape)}"
         raise ModuleNotInBase(member.version, module.name, reason)
@@ -232,12 +247,14 @@ def _check_fits(member: Member, module: Module, tensor: TensorFact | None) -> No
 
 
 def _delta_shape(module: Module) -> tuple[int, ...]:
-    return module.out_features, *module.a_shape[1:]
+    experts = (module.experts,) if module.kind is ModuleKind.EXPERTS else ()
+    return *experts, module.out_features, *module.a_shape[1:]
 
 
 def _factor_bytes(module: Module) -> int:
     """Of A and B as stored; dtypes that are unknown here are refused as unsupported before."""
-    a, b = module.rank * module.in_features, module.rank * module.out_features
+    ranks = module.rank * module.experts
+    a, b = ranks * module.in_features, ranks * module.out_features
     return a * value_bytes[module.a_dtype] + b * value_bytes[module.b_dtype]
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.domain.adapter import Module
+from app.domain.adapter import Module, ModuleKind
 from app.domain.base_model import BaseModel
+from app.formats.parameters import by_depth, wrapper
 
 
 def adapter_config(
@@ -24,6 +25,7 @@ def adapter_config(
     """
     counts = Counter(ranks.values())
     default_rank = max(counts, key=lambda rank: (counts[rank], rank))
+    parameters = sorted(module.name for module in modules if module.kind is ModuleKind.EXPERTS)
     patterns = rank_patterns(ranks, default_rank)
     config: dict[str, Any] = {
         "alpha_pattern": patterns,
@@ -38,7 +40,8 @@ def adapter_config(
         "r": default_rank,
         "rank_pattern": patterns,
         "revision": None if base_model is None else base_model.revision,
-        "target_modules": sorted(ranks),
+        "target_modules": sorted(ranks.keys() - set(parameters)),
+        "target_parameters": parameters or None,
         "task_type": task_type,
         "use_dora": False,
         "use_rslora": False,
@@ -63,3 +66,19 @@ def ends_of(name: str) -> list[str]:
     """`a.b.c`: `b.c` and `c`."""
     parts = name.split(".")
     return [".".join(parts[start:]) for start in range(1, len(parts))]
+
+
+def places_of(modules: Sequence[Module]) -> dict[str, str]:
+    """Name → the name that PEFT gives the module in a file: parameters of one module are wrapped one inside another."""
+    parameters: dict[str, list[str]] = {}
+    places = {module.name: module.name for module in modules}
+    for module in modules:
+        if module.kind is ModuleKind.EXPERTS:
+            owner, _, parameter = module.name.rpartition(".")
+            parameters.setdefault(owner, []).append(parameter)
+    for owner, names in parameters.items():
+        order = by_depth(names)
+        if order is None:
+            raise ValueError(f"the order of {names} in {owner} is not known")
+        places |= {f"{owner}.{name}": owner + depth * wrapper for depth, name in enumerate(order)}
+    return places

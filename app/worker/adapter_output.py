@@ -1,9 +1,9 @@
 """An adapter as the result of a merge: exact, or the best of a rank or an energy."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -11,15 +11,17 @@ from torch import Tensor
 
 from app.domain.adapter import ModuleKind
 from app.domain.plan import Plan
-from app.domain.recipe import Dtype, Energy, WeightFile
+from app.domain.recipe import Dtype, Energy, Output, WeightFile
 from app.errors import NoExactAdapter
 from app.kernel.convolutions import gather
+from app.kernel.experts import join
+from app.kernel.factors import Factors
 from app.kernel.sketch import best_of_tiles
 from app.kernel.threads import alone, in_order
 from app.kernel.vectorized import LowRank, best_rank, concatenate
 from app.merge.methods import methods
 from app.objects.store import ByteStore
-from app.worker.adapter_config import adapter_config
+from app.worker.adapter_config import adapter_config, places_of
 from app.worker.beside import Beside
 from app.worker.dependents import Dependent
 from app.worker.progress import Meter
@@ -59,19 +61,23 @@ def write_adapter(
     beside = Beside(stacks, dependents, dtype, store, device)
     report: dict[str, Any] = {}
     results: Iterable[Summed]
-    match plan.output.rank:
-        case None:
-            ranks = {stack.name: stack.rank for stack in stacks}
+    if isinstance(plan.output.rank, Energy):
+        results = list(best_sums(stacks, plan.output, dtype, store, device, report))
+        stacks = [result.stack for result in results]
+        ranks = {result.stack.name: len(result.a) // result.stack.module.experts for result in results}
+    else:
+        if plan.output.rank is None:
             results = exact_sums(stacks, dtype, store, device)
-        case int(rank):
-            stacks = [stack for batch in batches(stacks, batch_bytes) for stack in batch]
-            ranks = {stack.name: min(rank, stack.rank, *stack.shape) for stack in stacks}
-            results = best_sums(stacks, dtype, {"rank": rank}, store, device, report)
-        case Energy(energy):
-            results = list(best_sums(stacks, dtype, {"energy": energy}, store, device, report))
-            stacks = [result.stack for result in results]
-            ranks = {result.stack.name: len(result.a) for result in results}
-    entries = [entry for stack in stacks for entry in entries_of(stack, ranks[stack.name], dtype, beside.has_bias)]
+        else:
+            stacks = [stack for batch in batches(stacks, plan.output, batch_bytes) for stack in batch]
+            results = best_sums(stacks, plan.output, dtype, store, device, report)
+        ranks = {stack.name: rank for stack in stacks if (rank := stack.rank_of(plan.output)) is not None}
+    places = places_of([stack.module for stack in stacks])
+    entries = [
+        entry
+        for stack in stacks
+        for entry in entries_of(stack, places[stack.name], ranks[stack.name], dtype, beside.has_bias)
+    ]
     with store.stage() as staged:
         # the widest first, so that each is aligned
         parts = chain(beside.parts(wide=True), parts_of(results, beside, meter), beside.parts(wide=False))
@@ -86,13 +92,13 @@ def write_adapter(
     return [place_file(store, "adapter_config.json", config), weights], report
 
 
-def entries_of(stack: ModuleStack, rank: int, dtype: str, has_bias: bool) -> list[Entry]:
+def entries_of(stack: ModuleStack, place: str, rank: int, dtype: str, has_bias: bool) -> list[Entry]:
     """A and B, and B's bias where the adapter has such, under PEFT's names; a convolution's in its own dimensions."""
     module = stack.module
-    prefix = f"base_model.model.{stack.name}"
+    prefix = f"base_model.model.{place}"
     kernel = module.a_shape[2:]
-    a_shape = (rank, *module.a_shape[1:])
-    b_shape = (stack.shape[0], rank // module.groups, *(1 for _ in kernel))
+    a_shape = (rank * module.experts, *module.a_shape[1:])
+    b_shape = (stack.shape[0], rank * module.experts // module.groups, *(1 for _ in kernel))
     if module.kind is ModuleKind.EMBEDDING:
         return [
             Entry(f"{prefix}.lora_embedding_A", dtype, a_shape),
@@ -118,47 +124,59 @@ def parts_of(results: Iterable[Summed], beside: Beside, meter: Meter) -> Iterato
 
 def exact_sums(stacks: Sequence[ModuleStack], dtype: str, store: ByteStore, device: torch.device) -> Iterator[Summed]:
     for stack in stacks:
-        factors = alone(partial(stack.load, store, device))
-        a, b = concatenate(factors, torch_dtypes[dtype])
+        matrices = alone(partial(factors_of, stack, store, device))
+        a, b = join([concatenate(factors, torch_dtypes[dtype]) for factors in matrices])
         if stack.module.groups > 1:
+            (factors,) = matrices
             a, b = gather(a, b, [one.rank for one in factors], stack.module.groups)
         yield Summed(stack, a, b)
 
 
+def factors_of(stack: ModuleStack, store: ByteStore, device: torch.device) -> list[list[Factors]]:
+    """Of each of the module's matrices. Raises: BlobDamaged."""
+    return [matrix.factors() for matrix in stack.load(store, device)]
+
+
 def best_sums(
     stacks: Sequence[ModuleStack],
+    output: Output,
     dtype: str,
-    target: Mapping[str, Any],
     store: ByteStore,
     device: torch.device,
     report: dict[str, Any],
 ) -> Iterator[Summed]:
-    """The best factors in the order of the batches; `target` is a rank or an energy. The report fills as they come."""
+    """The best factors in the order of the batches. The report fills as they come."""
     modules: dict[str, Any] = {}
     kept = total = 0.0
-    for batch in batches(stacks, batch_bytes):
-        for stack, low_rank in zip(batch, best_of(batch, torch_dtypes[dtype], target, store, device), strict=True):
-            modules[stack.name] = spectrum_of(low_rank)
-            kept += low_rank.energy_kept * low_rank.energy
-            total += low_rank.energy
-            yield Summed(stack, low_rank.a.cpu(), low_rank.b.cpu())
+    for batch in batches(stacks, output, batch_bytes):
+        found = iter(best_of(batch, output, torch_dtypes[dtype], store, device))
+        for stack in batch:
+            matrices = list(islice(found, stack.module.experts))
+            spectra = [spectrum_of(matrix) for matrix in matrices]
+            modules[stack.name] = spectra[0] if stack.module.experts == 1 else {"experts": spectra}
+            kept += sum(matrix.energy_kept * matrix.energy for matrix in matrices)
+            total += sum(matrix.energy for matrix in matrices)
+            a, b = join([(matrix.a, matrix.b) for matrix in matrices])
+            yield Summed(stack, a.cpu(), b.cpu())
     report |= {"energy_kept": kept / total if total > 0 else 1.0, "per_module": dict(sorted(modules.items()))}
 
 
 def best_of(
-    batch: Sequence[ModuleStack],
-    dtype: torch.dtype,
-    target: Mapping[str, Any],
-    store: ByteStore,
-    device: torch.device,
+    batch: Sequence[ModuleStack], output: Output, dtype: torch.dtype, store: ByteStore, device: torch.device
 ) -> list[LowRank]:
-    """Of a batch: factors are decomposed together, what is there in tiles is alone."""
+    """Of all matrices of a batch: factors are decomposed together, what is there in tiles is alone."""
+    rank = output.rank_of(batch[0].name)
+    energy = output.rank.energy if isinstance(output.rank, Energy) else None
     if batch[0].is_low_rank:
         threads = torch.get_num_threads() if device.type == "cpu" else 1
-        return best_rank(list(in_order(lambda stack: stack.load(store, device), batch, threads)), dtype, **target)
+        loaded = in_order(lambda stack: factors_of(stack, store, device), batch, threads)
+        return best_rank([factors for matrices in loaded for factors in matrices], dtype, rank=rank, energy=energy)
     (stack,) = batch
-    low_rank = best_of_tiles(stack.load_tiled(store, device), dtype, **target)
-    return [low_rank.transposed() if stack.module.is_transposed else low_rank]
+    matrices = stack.load(store, device)
+    if not stack.module.is_transposed:
+        return [best_of_tiles(matrix.tiled(), dtype, rank=rank, energy=energy) for matrix in matrices]
+    found = [best_of_tiles(matrix.transposed().tiled(), dtype, rank=rank, energy=energy) for matrix in matrices]
+    return [low_rank.transposed() for low_rank in found]
 
 
 def spectrum_of(low_rank: LowRank) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from app.kernel.addition import Addition
 from app.kernel.rounding import round_once
 from app.kernel.threads import alone, in_order
 from app.merge.dependents import check_for_model
+from app.merge.orientation import shape_in_base
 from app.objects.store import ByteStore
 from app.worker.dependents import Dependent, bounds_of, matrix_of
 from app.worker.progress import Meter
-from app.worker.stacks import ModuleStack
+from app.worker.stacks import Matrix, ModuleStack
 from app.worker.tensors import (
     Entry,
     bytes_of,
@@ -60,6 +61,8 @@ class Target:
     fact: TensorFact
     entry: Entry
     stack: ModuleStack | Dependent | None
+    is_transposed: bool = False
+    """The base has the inputs of a stack's matrices before the outputs."""
 
     @property
     def is_copy(self) -> bool:
@@ -116,21 +119,22 @@ def targets_of(
     """
     digests = {file.path: file.digest for file in base.files}
     asked = None if plan.output.dtype is None else stored_names[plan.output.dtype]
-    remaining: dict[str, ModuleStack | Dependent] = {f"{stack.name}.weight": stack for stack in stacks}
+    remaining: dict[str, ModuleStack | Dependent] = {stack.module.tensor: stack for stack in stacks}
     remaining |= {dependent.tensor: dependent for dependent in dependents}
     targets: list[tuple[str, Target]] = []
     for path, fact in base.checkpoint.tensors:
         stack = remaining.pop(fact.name, None)
         dtype = fact.dtype if asked is None or fact.dtype not in torch_dtypes else asked
         entry, place = Entry(fact.name, dtype, fact.shape), (digests[path], fact)
+        is_transposed = False
         if isinstance(stack, ModuleStack):
-            check_fit(stack, fact, base.checkpoint)
+            is_transposed = check_fit(stack, fact, base.checkpoint)
         elif isinstance(stack, Dependent):
             check_for_model(stack.composition, base.checkpoint, fact, attrgetter("content_digest"))
             if (copied := stack.copied) is not None:
                 # no value of the base's is left in it
                 stack, place = None, copied
-        targets.append((path, Target(*place, entry, stack)))
+        targets.append((path, Target(*place, entry, stack, is_transposed)))
     for name, stack in remaining.items():
         first = (
             stack.parts[0].member
@@ -142,14 +146,13 @@ def targets_of(
     return [target for _, target in targets]
 
 
-def check_fit(stack: ModuleStack, fact: TensorFact, checkpoint: Checkpoint) -> None:
-    """Raises: ModuleNotInBase, UnsupportedFeature."""
+def check_fit(stack: ModuleStack, fact: TensorFact, checkpoint: Checkpoint) -> bool:
+    """Whether the base has the inputs before the outputs. Raises: ModuleNotInBase, UnsupportedFeature."""
     first = stack.parts[0]
     for part in stack.parts:
         if part.module.is_transposed != first.module.is_transposed:
             raise UnsupportedFeature("fan_in_fan_out in some of the adapters", part.member, stack.name)
-    inputs = first.module.a_shape[1:]
-    expected = (*inputs, stack.shape[0]) if first.module.is_transposed else (stack.shape[0], *inputs)
+    expected, is_transposed = shape_in_base(first.module, fact.shape, checkpoint.model_type)
     if fact.shape != expected or first.module.groups > 1:
         raise ModuleNotInBase(first.member, stack.name, f"the base has {list(fact.shape)}, not {list(expected)}")
     if fact.dtype not in torch_dtypes:
@@ -158,6 +161,7 @@ def check_fit(stack: ModuleStack, fact: TensorFact, checkpoint: Checkpoint) -> N
     if is_embedding and checkpoint.tie_word_embeddings:
         # one tensor would be changed in two places, and only one of them was trained that way
         raise UnsupportedFeature("an embedding that the base shares with its output layer", first.member, stack.name)
+    return is_transposed
 
 
 def shards_of(targets: Sequence[Target], max_shard_bytes: int) -> list[list[Target]]:
@@ -232,21 +236,22 @@ Merge = Callable[[torch.Tensor, int, int], torch.Tensor]
 
 def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torch.device) -> Iterator[Work]:
     dtype = torch_dtypes[target.entry.dtype]
-    merge_rows, rows_at_once = merge_of(stack, matrix_of(target.fact.shape)[1], dtype, store, device)
-    rows, columns = matrix_of(target.fact.shape)
+    matrices = alone(partial(stack.load, store, device))
+    rows, columns = shape_of_each(stack, target.fact)
     width = size_of_dtype[target.fact.dtype]
 
-    def merge(first: int, last: int) -> memoryview:
-        offset = target.fact.start + first * columns * width
+    def merge(merge_rows: Merge, start: int, first: int, last: int) -> memoryview:
+        offset = target.fact.start + (start + first) * columns * width
         base = read_values(store, target.digest, target.fact.dtype, offset, (last - first) * columns)
         tile = base.reshape(last - first, columns).to(device)
         merged = merge_rows(tile, first, last)
         check_finite(merged, target.entry.name)
         return bytes_of(merged)
 
-    for first in range(0, rows, rows_at_once):
-        last = min(first + rows_at_once, rows)
-        yield partial(merge, first, last)
+    for number, matrix in enumerate(matrices):
+        merge_rows, rows_at_once = merge_of(stack, matrix.transposed() if target.is_transposed else matrix, dtype)
+        for first in range(0, rows, rows_at_once):
+            yield partial(merge, merge_rows, number * rows, first, min(first + rows_at_once, rows))
 
 
 def values_of(target: Target, dependent: Dependent, store: ByteStore, device: torch.device) -> Iterator[Work]:
@@ -266,18 +271,22 @@ def values_of(target: Target, dependent: Dependent, store: ByteStore, device: to
         yield partial(compute, first, last)
 
 
-def merge_of(
-    stack: ModuleStack, columns: int, dtype: torch.dtype, store: ByteStore, device: torch.device
-) -> tuple[Merge, int]:
-    """What a module's stack does to rows of the base's weight, for a result of `dtype`, and how many rows it takes at once."""
+def shape_of_each(stack: ModuleStack, fact: TensorFact) -> tuple[int, int]:
+    """Rows and columns of a matrix as the base stores it."""
+    if stack.module.kind is ModuleKind.EXPERTS:
+        rows, columns = fact.shape[-2:]
+        return rows, columns
+    return matrix_of(fact.shape)
+
+
+def merge_of(stack: ModuleStack, matrix: Matrix, dtype: torch.dtype) -> tuple[Merge, int]:
+    """What is done to rows of a matrix of the base, for a result of `dtype`, and how many rows are taken at once."""
     if not stack.is_low_rank:
         # beside a rounding to bfloat16 that of float32 is next to nothing
-        tiled = stack.load_tiled(store, device, torch.float32 if dtype is torch.bfloat16 else torch.float64)
+        tiled = matrix.tiled(torch.float32 if dtype is torch.bfloat16 else torch.float64)
         return partial(tiled.add_to_base, dtype=dtype), tiled.tiles.rows_at_once
-    factors = alone(partial(stack.load, store, device))
-    if stack.module.is_transposed:
-        factors = [pair.transposed() for pair in factors]
-    return Addition(factors, dtype).add_to_base, max(1, tile_values // columns)
+    factors = alone(matrix.factors)
+    return Addition(factors, dtype).add_to_base, max(1, tile_values // factors[0].shape[1])
 
 
 def carried_files(plan: Plan, base: BaseFiles, store: ByteStore) -> tuple[list[WeightFile], list[str]]:

@@ -10,9 +10,10 @@ from app.domain.adapter import Adapter, Module, TensorFact
 from app.domain.digest import Digest
 from app.domain.lineage import Role
 from app.domain.plan import Member, Plan
-from app.domain.recipe import Method, Trunk, WeightFile
+from app.domain.recipe import Method, Output, Trunk, WeightFile
 from app.errors import ShapeMismatch, UnknownMethod, UnsupportedFeature
 from app.kernel.convolutions import spread
+from app.kernel.experts import split
 from app.kernel.factors import Branch, Factors
 from app.kernel.methods import merge_factors, merge_tiles
 from app.kernel.tiles import Tiled
@@ -45,10 +46,38 @@ class Part:
     a: TensorFact
     b: TensorFact
 
-    def load(self, store: ByteStore, device: torch.device, gain: float) -> Factors:
-        """A convolution's as those of a matrix. Raises: BlobDamaged."""
+    def load(self, store: ByteStore, device: torch.device, gain: float) -> list[Factors]:
+        """Of each of the module's matrices; a convolution's as those of one matrix. Raises: BlobDamaged."""
         a, b = (read_tensor(store, self.digest, fact).to(device).flatten(1) for fact in (self.a, self.b))
-        return Factors(a=a, b=b if self.module.groups == 1 else spread(b, self.module.groups), gain=gain)
+        if self.module.groups > 1:
+            b = spread(b, self.module.groups)
+        return [Factors(*pair, gain) for pair in split(a, b, self.module.experts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All that is merged in one matrix of the base, loaded."""
+
+    summed: Sequence[Factors]
+    """What is added linearly."""
+    branches: Sequence[Branch]
+    """What the method takes."""
+    method: Method
+
+    def factors(self) -> list[Factors]:
+        """The result as factors to be summed, where it is low rank; for one thread, since a method may decompose."""
+        merged = merge_factors(self.method.name, self.branches, self.method.parameters) if self.branches else []
+        return [*self.summed, *merged]
+
+    def tiled(self, dtype: torch.dtype = torch.float64) -> Tiled:
+        """The result of an element-wise method. `dtype` is to compute in; see `Tiles`."""
+        tiled = merge_tiles(self.method.name, self.branches, self.method.parameters, dtype)
+        return replace(tiled, summed=concatenate(self.summed, tiled.tiles.dtype)) if self.summed else tiled
+
+    def transposed(self) -> "Matrix":
+        """As a base has it that stores the inputs before the outputs."""
+        summed = [factors.transposed() for factors in self.summed]
+        return Matrix(summed, [branch.transposed() for branch in self.branches], self.method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,41 +110,30 @@ class ModuleStack:
         of_summed = sum(part.module.rank for part in self.parts if not part.is_branch)
         return methods[self.method.name].space.rank(of_summed, of_branches, *self.shape)
 
-    def load_summed(self, store: ByteStore, device: torch.device) -> list[Factors]:
-        """What is added linearly. Raises: BlobDamaged."""
-        return [
-            part.load(store, device, part.weight * part.module.scaling) for part in self.parts if not part.is_branch
-        ]
+    def load(self, store: ByteStore, device: torch.device) -> list[Matrix]:
+        """One matrix, of experts one for each. Raises: BlobDamaged."""
+        summed: list[list[Factors]] = [[] for _ in range(self.module.experts)]
+        branches: list[list[Branch]] = [[] for _ in summed]
+        for part in self.parts:
+            gain = part.module.scaling if part.is_branch else part.weight * part.module.scaling
+            for expert, factors in enumerate(part.load(store, device, gain)):
+                if part.is_branch:
+                    branches[expert].append(Branch(factors, part.weight, self.identity(part, expert)))
+                else:
+                    summed[expert].append(factors)
+        return [Matrix(*members, self.method) for members in zip(summed, branches, strict=True)]
 
-    def load_branches(self, store: ByteStore, device: torch.device) -> list[Branch]:
-        """What the method takes. Raises: BlobDamaged."""
-        return [
-            Branch(part.load(store, device, part.module.scaling), part.weight, f"{part.member}\n{self.name}")
-            for part in self.parts
-            if part.is_branch
-        ]
+    def identity(self, part: Part, expert: int) -> str:
+        """By which a branch's random numbers go."""
+        name = self.name if self.module.experts == 1 else f"{self.name}\n{expert}"
+        return f"{part.member}\n{name}"
 
-    def load(self, store: ByteStore, device: torch.device) -> list[Factors]:
-        """The result as factors to be summed, where it is low rank; for one thread, since a method may decompose.
-
-        Raises: BlobDamaged.
-        """
-        summed, branches = self.load_summed(store, device), self.load_branches(store, device)
-        return summed + (merge_factors(self.method.name, branches, self.method.parameters) if branches else [])
-
-    def load_tiled(self, store: ByteStore, device: torch.device, dtype: torch.dtype = torch.float64) -> Tiled:
-        """The result of an element-wise method, in the rows of the base's weight.
-
-        Args:
-            dtype: to compute in; see `Tiles`.
-
-        Raises: BlobDamaged.
-        """
-        summed, branches = self.load_summed(store, device), self.load_branches(store, device)
-        if self.module.is_transposed:
-            summed, branches = [one.transposed() for one in summed], [branch.transposed() for branch in branches]
-        tiled = merge_tiles(self.method.name, branches, self.method.parameters, dtype)
-        return replace(tiled, summed=concatenate(summed, tiled.tiles.dtype)) if summed else tiled
+    def rank_of(self, output: Output) -> int | None:
+        """Of the module in the result; None where an energy decides."""
+        if output.rank is None:
+            return self.rank
+        asked = output.rank_of(self.name)
+        return None if asked is None else min(asked, self.rank, *self.shape)
 
 
 def stacks_of(plan: Plan, files: Mapping[UUID, MemberFiles], store: ByteStore) -> list[ModuleStack]:
@@ -173,23 +191,27 @@ def check_agreement(name: str, parts: Sequence[Part]) -> None:
     """Raises: ShapeMismatch, UnsupportedFeature when one member's module is another kind of layer than the first's."""
     first = parts[0]
     for part in parts[1:]:
-        expected = (first.module.out_features, *first.module.a_shape[1:])
-        found = (part.module.out_features, *part.module.a_shape[1:])
+        expected = (first.module.experts, first.module.out_features, *first.module.a_shape[1:])
+        found = (part.module.experts, part.module.out_features, *part.module.a_shape[1:])
         if found != expected:
             raise ShapeMismatch(name, expected, found, first.member)
         if part.module.kind is not first.module.kind or part.module.groups != first.module.groups:
             raise UnsupportedFeature(f"{part.module.kind} over {first.module.kind}", part.member, name)
 
 
-def batches(stacks: Sequence[ModuleStack], limit_bytes: int) -> Iterator[list[ModuleStack]]:
+def batches(stacks: Sequence[ModuleStack], output: Output, limit_bytes: int) -> Iterator[list[ModuleStack]]:
     """The stacks in runs of one shape and rank, each with joined float64 factors of at most `limit_bytes` (or alone).
 
     What is there in tiles only comes last and alone.
     """
     batch: list[ModuleStack] = []
-    for stack in sorted(stacks, key=lambda stack: (not stack.is_low_rank, stack.shape, stack.rank, stack.name)):
-        joined_bytes = 8 * sum(stack.shape) * stack.rank
-        is_same = bool(batch) and (batch[0].shape, batch[0].rank) == (stack.shape, stack.rank) and stack.is_low_rank
+
+    def key(stack: ModuleStack) -> tuple[bool, tuple[int, int], int, int]:
+        return not stack.is_low_rank, stack.shape, stack.rank, stack.rank_of(output) or 0
+
+    for stack in sorted(stacks, key=lambda stack: (*key(stack), stack.name)):
+        joined_bytes = 8 * sum(stack.shape) * stack.rank * stack.module.experts
+        is_same = bool(batch) and key(batch[0]) == key(stack) and stack.is_low_rank
         if batch and (not is_same or joined_bytes * (len(batch) + 1) > limit_bytes):
             yield batch
             batch = []

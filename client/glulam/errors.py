@@ -229,6 +229,7 @@ plan_problems = {
     "model-expected",
     "base-not-stored",
     "module-not-in-base",
+    "module-not-in-result",
     "no-exact-adapter",
     "too-many-layers",
     "unsupported-feature",

@@ -288,7 +288,7 @@ def test_truncated_outputs_report_what_they_kept(registry: Registry) -> None:
     alice = registry.user("alice")
     alice.publish("alice/one", make_adapter(1))
     alice.publish("alice/two", make_adapter(2))
-    for rank, most in ((2, 2), ({"energy": 0.9}, 8)):
+    for rank, most in ((2, 2), ({"energy": 0.9}, 8), ({"default": 2, "modules": {"q_proj": 3}}, 3)):
         recipe: Json = {"layers": layers("one@1.0.0", "two@1.0.0"), "output": {"rank": rank}}
         plan = done(alice.post("/merges/plan", recipe))
         assert plan["exact"] is False
@@ -297,6 +297,7 @@ def test_truncated_outputs_report_what_they_kept(registry: Registry) -> None:
         assert merge["state"] == "succeeded", merge
         assert 0 < merge["report"]["energy_kept"] <= 1
         assert merge["report"]["per_module"].keys() == {"model.layers.0.q_proj", "model.layers.0.v_proj"}
+        assert done(alice.get(f"/merges/{merge['id']}"))["recipe"]["output"]["rank"] == rank
         weights = alice.get(f"/merges/{merge['id']}/files/adapter_model.safetensors").content
         ranks = {value.shape[0] for name, value in load(weights).items() if "lora_A" in name}
         assert max(ranks) <= most

@@ -80,9 +80,14 @@ def test_a_bare_command_line_asks_for_the_defaults() -> None:
     }
     assert from_command_line("a/x", "--model")["output"] == {"kind": "model"}
     assert from_command_line("a/x", "--energy", "0.99")["output"] == {"kind": "adapter", "rank": {"energy": 0.99}}
+    ranks = from_command_line("a/x", "--rank", "16", "--module-rank", "q_proj=32", "--module-rank", "mlp.up_proj=8")
+    assert ranks["output"]["rank"] == {"default": 16, "modules": {"q_proj": 32, "mlp.up_proj": 8}}
 
 
-@pytest.mark.parametrize("arguments", [["a/x=heavy"], ["a/x", "--pin", "a/i"], ["a/x", "--parameter", "density=1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["a/x=heavy"], ["a/x", "--pin", "a/i"], ["a/x", "--parameter", "density=1"], ["a/x", "--module-rank", "q=1"]],
+)
 def test_a_command_line_that_says_nothing_is_refused(arguments: list[str]) -> None:
     with pytest.raises(InvalidArgument):
         from_command_line(*arguments)

@@ -220,6 +220,18 @@ merged_variants: dict[str, tuple[Callable[[], Any], peft.LoraConfig, tuple[str, 
         ("trainable_tokens",),
         ("model.embed_tokens.weight",),
     ),
+    "targeted embedding": (
+        llama,
+        peft.LoraConfig(target_modules=["q_proj", "embed_tokens"]),
+        ("saved_embeddings",),
+        ("model.embed_tokens.weight",),
+    ),
+    "targeted output": (
+        llama,
+        peft.LoraConfig(target_modules=["lm_head"]),
+        ("saved_embeddings",),
+        ("lm_head.weight",),
+    ),
     "convolutions": (
         lambda: Pixels(),
         peft.LoraConfig(r=2, target_modules=["line", "plane", "volume"]),
@@ -262,12 +274,6 @@ def test_a_vector_of_a_module_has_a_value_for_each_output(tmp_path: Path) -> Non
 
 
 unmerged_variants: dict[str, tuple[Callable[[], Any], peft.PeftConfig, tuple[str, ...], int]] = {
-    "targeted embedding": (
-        llama,
-        peft.LoraConfig(target_modules=["q_proj", "embed_tokens"]),
-        ("saved_embeddings",),
-        3,
-    ),
     "pissa": (llama, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights="pissa"), ("pissa",), 2),
     "olora": (llama, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights="olora"), ("olora",), 2),
     "replicated layers": (
@@ -309,18 +315,59 @@ def test_a_convolution_is_described_by_its_flattened_shape(tmp_path: Path) -> No
     assert module.scaling == 1.5
 
 
-def test_a_targeted_parameter_is_named_and_described_by_no_module(tmp_path: Path) -> None:
-    class Experts(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stacked = torch.nn.Parameter(torch.zeros(3, 8, 6))
+class Experts(torch.nn.Module):
+    """Parameters of experts, defined in this order."""
 
-    adapted = made(
-        torch.nn.ModuleDict({"experts": Experts(), "head": torch.nn.Linear(4, 4)}),
-        peft.LoraConfig(r=2, target_modules=["head"], target_parameters=["experts.stacked"]),
+    def __init__(self, **shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        for name, shape in shapes.items():
+            self.register_parameter(name, torch.nn.Parameter(torch.zeros(shape)))
+
+
+def experts_of(*targets: str, **shapes: tuple[int, ...]) -> Any:
+    model = torch.nn.ModuleDict({"experts": Experts(**shapes), "head": torch.nn.Linear(4, 4)})
+    config = peft.LoraConfig(
+        r=2, lora_alpha=3, target_modules=["head"], target_parameters=list(targets), rank_pattern={"down_proj": 5}
     )
+    return made(model, config)
+
+
+shapes_of_experts = {"gate_up_proj": (3, 16, 6), "gate_up_proj_bias": (3, 16), "down_proj": (3, 6, 8)}
+
+
+@pytest.mark.parametrize("targets", [["stacked"], ["experts.stacked"]], ids=str)
+def test_a_parameter_of_experts_is_described_by_the_matrices_of_each(targets: list[str], tmp_path: Path) -> None:
+    adapter = read(*saved(experts_of(*targets, stacked=(3, 8, 6)), tmp_path))
+    assert (adapter.unsupported, adapter.features) == ((), ("target_parameters",))
+    module, head = adapter.modules
+    assert (module.name, module.tensor, module.kind) == ("experts.stacked", "experts.stacked", ModuleKind.EXPERTS)
+    assert (module.rank, module.experts, module.groups, module.scaling) == (2, 3, 1, 1.5)
+    assert {module.out_features, module.in_features} == {8, 6}
+    assert (head.name, head.experts, head.groups) == ("head", 1, 1)
+
+
+def test_parameters_of_one_module_lie_one_inside_another(tmp_path: Path) -> None:
+    """PEFT wraps them in the order of their definition; which one a wrapper is for stands nowhere in the file."""
+    targets = [f"experts.{name}" for name in ("down_proj", "gate_up_proj", "gate_up_proj_bias")]
+    adapted = experts_of(*targets, **shapes_of_experts)
     adapter = read(*saved(adapted, tmp_path))
-    assert adapter.unsupported == ("target_parameters",)
+    assert adapter.unsupported == ()
+    modules = {module.name.rpartition(".")[2]: module for module in adapter.modules}
+    assert modules.keys() == {*shapes_of_experts, "head"}
+    wrapper = adapted.base_model.model["experts"]
+    while hasattr(wrapper, "parameter_name"):
+        module = modules[wrapper.parameter_name]
+        assert module.a_shape == tuple(wrapper.lora_A["default"].weight.shape)
+        assert (module.experts, module.rank) == (wrapper.num_experts, wrapper.r["default"])
+        wrapper = wrapper.base_layer
+    assert modules["down_proj"].rank == 5
+
+
+@pytest.mark.parametrize("targets", [["experts.down_proj", "experts.other"], ["down_proj", "gate_up_proj", "other"]])
+def test_wrappers_whose_order_is_not_known_are_named(targets: list[str], tmp_path: Path) -> None:
+    own = {target.rpartition(".")[2]: (3, 8, 6) for target in targets}
+    adapter = read(*saved(experts_of(*targets, **own), tmp_path))
+    assert adapter.unsupported == ("nested_parameters",)
     assert [module.name for module in adapter.modules] == ["head"]
 
 

@@ -12,6 +12,7 @@ from app.kernel.factors import Branch, Factors
 from app.kernel.methods import element_wise, low_rank, merge_factors, merge_tiles
 from app.merge.methods import methods
 from tests.kernel.branches import branches, expected, fitting, merged, variant_id, variants
+from tests.kernel.properties import properties
 from tests.kernel.stacks import relative_error
 
 every_variant = pytest.mark.parametrize(("name", "parameters"), list(variants()), ids=variant_id)
@@ -54,7 +55,7 @@ def test_every_dtype_of_the_factors_is_taken(name: str, parameters: dict[str, An
 def test_the_order_of_the_layers_changes_what_it_says(name: str, parameters: dict[str, Any]) -> None:
     found = fitting(name, branches(20, 30, [3, 8, 5, 2]))
     one, other = merged(name, found, parameters), merged(name, found[::-1], parameters)
-    assert (relative_error(one, other) <= 1e-9) is methods[name].ignores_order
+    assert (relative_error(one, other) <= 1e-9) is properties[name].ignores_order is methods[name].ignores_order
 
 
 random_methods = {name for name, facts in methods.items() if "seed" in facts.parameters}
@@ -68,15 +69,13 @@ def test_deltas_twice_as_large_give_a_result_twice_as_large(name: str, parameter
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"),
-    # of cart λ multiplies the differences from the mean alone
-    [variant for variant in variants() if "lambda" in variant[1] and variant[0] != "cart"],
-    ids=variant_id,
+    ("name", "parameters"), [variant for variant in variants() if "lambda" in variant[1]], ids=variant_id
 )
 def test_lambda_multiplies_the_result(name: str, parameters: dict[str, Any]) -> None:
     found = branches(20, 30, [3, 8, 5])
     whole = merged(name, found, parameters | {"lambda": 1.0})
-    assert relative_error(merged(name, found, parameters | {"lambda": -0.25}), -0.25 * whole) <= 1e-12
+    quarter = merged(name, found, parameters | {"lambda": -0.25})
+    assert (relative_error(quarter, -0.25 * whole) <= 1e-12) is properties[name].is_scaled_by_lambda
 
 
 @pytest.mark.parametrize("name", sorted(methods))
@@ -86,22 +85,19 @@ def test_one_adapter_at_weight_one_comes_back_where_nothing_is_cut(name: str) ->
     parameters |= {"fraction": 1.0} if "fraction" in parameters else {}
     found = branches(20, 30, [8], of_weights=[1.0])
     is_kept = relative_error(merged(name, found, parameters), found[0].delta.dense()) <= 1e-10
-    # the isotropic methods level the singular values of whatever they get
-    assert is_kept is (name not in {"iso_c", "iso_cts"})
+    assert is_kept is properties[name].returns_single
 
 
 @pytest.mark.parametrize("name", sorted(methods))
 def test_an_adapter_that_agrees_with_itself(name: str) -> None:
-    """Two equal adapters at weight 1: a mean gives one of them, a sum two."""
+    """Two equal adapters at weight 1: a mean gives one of them, a sum two, and what levels singular values neither."""
     parameters = {key: parameter.default for key, parameter in methods[name].parameters.items()}
     parameters |= {"density": 1.0} if "density" in parameters else {}
     parameters |= {"fraction": 1.0} if "fraction" in parameters else {}
     one = branches(20, 30, [8], of_weights=[1.0])[0]
     result = merged(name, [one, one], parameters)
-    sums = {"linear", "magnitude_prune", "dare_linear", "breadcrumbs", "della_linear"}
-    times = 2 if name in sums else 1
-    is_multiple = relative_error(result, times * one.delta.dense()) <= 1e-7
-    assert is_multiple is (name not in {"iso_c", "iso_cts"})
+    found = [times for times in (1, 2) if relative_error(result, times * one.delta.dense()) <= 1e-7]
+    assert found == [times for times in [properties[name].of_duplicates] if times is not None]
 
 
 @every_variant
@@ -120,8 +116,8 @@ def test_an_adapter_and_its_opposite_are_no_trouble(name: str, parameters: dict[
     other = Branch(Factors(one.delta.a, one.delta.b, -one.delta.gain), 1.0, one.identity)
     result = merged(name, [one, other], parameters)
     assert result.isfinite().all()
-    if parameters.get("convention", "paper") == "paper" and name not in {"slerp", "karcher", "cart"}:
-        assert float(result.norm()) <= 1e-6 * float(one.delta.dense().norm())
+    if parameters.get("convention", "paper") == "paper":
+        assert (float(result.norm()) <= 1e-6 * float(one.delta.dense().norm())) is properties[name].cancels
 
 
 @pytest.mark.parametrize("name", sorted(low_rank))

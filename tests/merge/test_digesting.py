@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.base_model import BaseModel
 from app.domain.plan import BasePart, Plan
-from app.domain.recipe import Dtype, Energy, Method, Output, OutputKind, Trunk
+from app.domain.recipe import Dtype, Energy, Method, Output, OutputKind, Ranks, Trunk
 from app.merge import kernel_revision
 from app.merge.digesting import recipe_digest
 from app.merge.planning import plan
@@ -57,6 +57,8 @@ def test_weights_roles_and_members_count(world: World) -> None:
         Output(rank=8),
         Output(rank=Energy(0.9)),
         Output(rank=Energy(0.99)),
+        Output(rank=Ranks(8, (("q", 4),))),
+        Output(rank=Ranks(8, (("v", 4),))),
         Output(dtype=Dtype.BFLOAT16),
         Output(trunk=Trunk.REFERENCED),
         Output(OutputKind.MODEL),

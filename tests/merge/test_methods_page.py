@@ -1,4 +1,4 @@
-"""Every method has all of its parts: definition, reference, what runs, a test of its own, and its line in the page."""
+"""Every method has all of its parts: definition, reference, what runs, a case of its own, its properties, and its line."""
 
 import re
 from inspect import signature
@@ -11,37 +11,47 @@ from app.kernel.methods import arguments, element_wise, low_rank
 from app.merge.methods import Space, methods
 from tests.kernel.branches import variants
 from tests.kernel.golden.inputs import golden_cases
+from tests.kernel.properties import properties
 from tests.kernel.test_golden import peft_methods
 
-page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
-planted = {"linear", "tsv", "iso_c", "iso_cts", "cart", "knots_ties", "core_ties"}
-"""No peer computes these on LoRA as they are meant here: `tests/kernel/test_planted.py` has cases whose result is known."""
+root = Path(__file__).parents[2]
+page = (root / "docs" / "methods.md").read_text()
+planted = set(re.findall(r'check\(\s*"(\w+)"', (root / "tests" / "kernel" / "test_planted.py").read_text()))
+"""Those with a case whose result is known: no peer computes them on LoRA as they are meant here."""
 
 
-def test_every_method_has_definition_reference_and_what_runs() -> None:
-    assert list(methods) == list(reference.methods) == [*low_rank, *element_wise]
-    assert {name for name, facts in methods.items() if facts.space is Space.ELEMENTS} == element_wise.keys()
+def test_no_part_is_there_without_its_method() -> None:
+    """In one order, and so with nothing that belongs to none."""
+    assert list(methods) == list(reference.methods) == [*low_rank, *element_wise] == list(properties)
+    assert golden_cases.keys() | set(peft_methods) | planted == methods.keys()
+    named = set(re.findall(r"^- `(\w+)`", page, re.MULTILINE))
+    assert methods.keys() - {"linear"} == named & methods.keys()
 
 
 @pytest.mark.parametrize("name", sorted(methods))
-def test_reference_and_what_runs_take_the_parameters_of_the_definition(name: str) -> None:
-    runs = (low_rank.get(name) or element_wise[name], reference.methods[name])
-    for function in runs:
+def test_a_method_is_complete(name: str) -> None:
+    facts = methods[name]
+    assert facts.summary
+    assert facts.paper
+    # a reference and what runs, which take what the definition says
+    assert (name in element_wise) is (facts.space is Space.ELEMENTS)
+    for function in (low_rank.get(name) or element_wise[name], reference.methods[name]):
         # the dtype is that of the result, not of the method
         taken = signature(function).parameters.keys() - {"branches", "dtype"}
-        assert taken == arguments(methods[name].parameters).keys()
-
-
-def test_every_method_has_a_golden_or_a_planted_case_and_its_properties() -> None:
-    assert golden_cases.keys() | set(peft_methods) | planted == methods.keys()
-    assert {name for name, _ in variants()} == methods.keys()
-
-
-@pytest.mark.parametrize("name", sorted(methods))
-def test_every_method_has_its_line_with_its_parameters(name: str) -> None:
+        assert taken == arguments(facts.parameters).keys()
+    # a peer's own result, or a case that is known without a computation
+    assert name in golden_cases or name in peft_methods or name in planted
+    # what it promises, tried in every convention
+    assert properties[name].ignores_order is facts.ignores_order
+    assert (properties[name].is_scaled_by_lambda is not None) is ("lambda" in facts.parameters)
+    convention = facts.parameters.get("convention")
+    tried = [parameters.get("convention") for tried_name, parameters in variants() if tried_name == name]
+    assert tried == list(getattr(convention, "options", (None,)))
+    # its line, with its parameters
     lines = re.findall(rf"^- `{name}`(?:.|\n)*?(?=\n- `|\n\n)", page, re.MULTILINE)
     assert len(lines) == (0 if name == "linear" else 1)
-    for key, parameter in methods[name].parameters.items():
+    assert f"`{name}`" in page
+    for key, parameter in facts.parameters.items():
         assert f"`{key}`" in page
         if key == "density":
             assert f"default {parameter.default:g}" in lines[0]

@@ -9,9 +9,10 @@ import pytest
 from app.domain.adapter import Adapter, Checkpoint, ModuleKind
 from app.domain.lineage import Kind, VersionState
 from app.domain.plan import BasePart, Plan
-from app.domain.recipe import Dtype, Energy, Method, Output, OutputKind, Trunk
+from app.domain.recipe import Dtype, Energy, Method, Output, OutputKind, Ranks, Trunk
 from app.errors import (
     ModuleNotInBase,
+    ModuleNotInResult,
     NoExactAdapter,
     PlanTooLarge,
     RecalledInPlan,
@@ -67,6 +68,20 @@ def test_a_truncated_adapter_has_at_most_the_rank_that_exists(rank: int, expecte
 def test_an_energy_is_bounded_by_the_rank_that_exists() -> None:
     assert a_plan(adapter(module("q", 3)), output=Output(rank=Energy(0.5))).rank_max == 3
     assert a_plan(adapter(module("q", 30)), output=Output(rank=Energy(0.5))).rank_max == 5
+
+
+def test_ranks_go_by_the_longest_name_that_fits() -> None:
+    ranks = Ranks(2, (("a.q", 4), ("q", 3)))
+    assert [ranks.of(name) for name in ("a.q", "x.a.q", "b.q", "q", "aq", "a.q.b")] == [4, 4, 3, 3, 2, 2]
+    planned = a_plan(adapter(module("x.a.q", 9), module("x.b.q", 9), module("x.v", 9)), output=Output(rank=ranks))
+    assert (planned.rank_min, planned.rank_max, planned.is_exact) == (2, 4, False)
+    assert a_plan(adapter(module("x.a.q", 3)), output=Output(rank=ranks)).rank_max == 3
+
+
+def test_a_rank_for_a_module_that_is_not_there_is_refused() -> None:
+    for entries in ((("k", 3),), (("q", 3), ("qq", 3)), (("a.q", 3),)):
+        with pytest.raises(ModuleNotInResult):
+            a_plan(adapter(module("x.q", 9)), output=Output(rank=Ranks(2, entries)))
 
 
 def test_half_precision_halves_what_is_written() -> None:

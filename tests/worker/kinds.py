@@ -80,9 +80,12 @@ def merged(model: Any) -> dict[str, Tensor]:
     return {name: value.double() for name, value in values.items()}
 
 
-def train(base: Any, bench: Bench, seed: int, on: Sequence["Kind"] = (), **options: Any) -> Kind:
+def train(
+    base: Any, bench: Bench, seed: int, on: Sequence["Kind"] = (), *, saves_embeddings: bool = False, **options: Any
+) -> Kind:
     """A PEFT LoRA whose every trainable value was moved; `on` are the adapters below it, each on those before it.
 
+    `saves_embeddings`: as PEFT does unasked, where an embedding is a target of a model that it knows.
     PEFT does not merge a convolution with groups, so that `trained` lacks what one would change.
     """
     start = copy.deepcopy(base)
@@ -103,7 +106,7 @@ def train(base: Any, bench: Bench, seed: int, on: Sequence["Kind"] = (), **optio
     folder = bench.folder / f"kind-{seed}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.save_pretrained(str(folder), save_embedding_layers=False)
+        model.save_pretrained(str(folder), save_embedding_layers=saves_embeddings)
     files = read_files(bench, folder)
     is_grouped = any(module.groups > 1 for module in files.adapter.modules)
     foundation = tuple(sorted((below.content, 1.0) for below in on)) if files.adapter.stands_on_values else ()

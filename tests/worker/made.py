@@ -148,12 +148,14 @@ def make_base(model: Any, store: LocalStore, folder: Path, extra: Mapping[str, b
     return base_in(folder, store)
 
 
-def hand_made(tensors: Mapping[str, Tensor], bench: "Bench", name: str) -> BaseFiles:
+def hand_made(
+    tensors: Mapping[str, Tensor], bench: "Bench", name: str, config: Mapping[str, Any] | None = None
+) -> BaseFiles:
     """A checkpoint of these tensors, in one file."""
     folder = bench.folder / name
     folder.mkdir()
     save_file(dict(tensors), folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps(config or {}))
     return base_in(folder, bench.store)
 
 

@@ -197,6 +197,18 @@ def test_of_a_chain_the_last_value_is_left_to_the_last_bit(bench: Bench, name: s
         assert torch.equal(value, own[name].float()[order])
 
 
+def test_an_embedding_that_peft_saved_unasked_goes_on_as_a_saved_module(bench: Bench) -> None:
+    base = tiny_llama().double()
+    options: dict[str, Any] = {"target_modules": ["embed_tokens", "q_proj"], "saves_embeddings": True}
+    one = train(base, bench, 1, **options)
+    two = train(base, bench, 2, [one], **options)
+    assert two.files.adapter.features == ("saved_embeddings",)
+    three = train(base, bench, 3, target_modules=["embed_tokens", "q_proj"])
+    folder = merge(bench, [(two, 1.0), (three, 0.5)], [one])
+    assert json.loads((folder / "adapter_config.json").read_bytes())["modules_to_save"] == ["model.embed_tokens"]
+    assert_sum(base, folder, [(one, 1.0), (two, 1.0), (three, 0.5)])
+
+
 def test_trained_tokens_of_a_line_come_together(bench: Bench) -> None:
     base = tiny_llama().double()
     one = train(base, bench, 1, target_modules=["q_proj"], trainable_token_indices=[7, 3])

@@ -73,6 +73,7 @@ llama_kinds: dict[str, dict[str, Any]] = {
     "dora of an embedding": {"target_modules": ["embed_tokens", "q_proj"], "use_dora": True},
     "saved modules": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "model.norm"]},
     "trained tokens": {"target_modules": ["q_proj"], "trainable_token_indices": {"embed_tokens": [7, 3, 60]}},
+    "saved embedding": {"target_modules": ["embed_tokens", "q_proj"], "saves_embeddings": True},
     "dora and saved": {"target_modules": ["q_proj"], "use_dora": True, "modules_to_save": ["down_proj"]},
 }
 gpt2_kinds: dict[str, dict[str, Any]] = {
@@ -113,6 +114,8 @@ chains: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
         {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
         llama_kinds["trained tokens"],
     ),
+    "saved embedding on lora": (tiny_llama, {"target_modules": ["embed_tokens"]}, llama_kinds["saved embedding"]),
+    "saved embedding on a saved one": (tiny_llama, llama_kinds["saved embedding"], llama_kinds["saved embedding"]),
     "tokens on lora of the embedding": (
         tiny_llama,
         {"target_modules": ["embed_tokens"]},
@@ -228,7 +231,7 @@ def test_two_strangers_do_not_replace_one_tensor_nor_one_row(bench: Bench) -> No
     assert_equal(merge(bench, weighted), expected(base, weighted))
 
 
-@pytest.mark.parametrize("name", ["dora", "saved modules", "trained tokens"])
+@pytest.mark.parametrize("name", ["dora", "saved embedding", "saved modules", "trained tokens"])
 def test_other_methods_do_not_vote_on_it(bench: Bench, name: str) -> None:
     base = stored(tiny_llama(), bench)
     one = train(base, bench, 1, **llama_kinds[name])

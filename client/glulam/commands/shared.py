@@ -42,6 +42,13 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--density", type=float, help="of the method: the share of elements or coordinates it keeps")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--rank", type=int, help="the best adapter of this rank, instead of the exact one")
+    parser.add_argument(
+        "--module-rank",
+        action="append",
+        default=[],
+        metavar="NAME=RANK",
+        help="another --rank for a module; repeatable",
+    )
     form.add_argument("--energy", type=float, help="the smallest rank that keeps this share, 0 to 1")
     form.add_argument("--model", action="store_true", help="a full model: the base with everything added")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16")
@@ -60,7 +67,7 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
     ]
     output = {
         "kind": "model" if options.model else None,
-        "rank": options.rank if options.energy is None else {"energy": options.energy},
+        "rank": rank(options),
         "dtype": options.dtype,
         "trunk": options.trunk,
     }
@@ -80,6 +87,16 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
         "ancestors": options.ancestors,
         "publish": options.publish,
     }
+
+
+def rank(options: argparse.Namespace) -> Any:
+    """Of the output, as a recipe writes it. Raises: InvalidArgument."""
+    modules = {name: literal(value) for name, value in pairs(options.module_rank, "NAME=RANK").items()}
+    if modules and options.rank is None:
+        raise InvalidArgument("--module-rank belongs to a --rank")
+    if options.energy is not None:
+        return {"energy": options.energy}
+    return {"default": options.rank, "modules": modules} if modules else options.rank
 
 
 def literal(text: str) -> Any:
