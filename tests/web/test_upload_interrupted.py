@@ -4,13 +4,14 @@ import hashlib
 import json
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Dialog, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
-from tests.api.conftest import done
+from tests.api.conftest import User, done, make_adapter
 from tests.api.cutting_proxy import CuttingProxy, Pair
 from tests.web.conftest import Site, desktop, sign_in
 
@@ -98,3 +99,39 @@ def test_an_adapter_of_200_mb_survives_a_cut_and_a_reload(site: Site, browser: B
         digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     assert {each["path"]: each["digest"] for each in made["files"]}["adapter_model.safetensors"] == digest
     assert made["notes"] == "It is large"
+
+
+kept_handles = """async ([owner, name, files]) => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle(name, { create: true });
+    for (const [path, bytes] of Object.entries(files)) {
+        const writing = await (await folder.getFileHandle(path, { create: true })).createWritable();
+        await writing.write(new Uint8Array(bytes));
+        await writing.close();
+    }
+    const opening = indexedDB.open("glulam-upload", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("handles");
+    await new Promise((resolve) => { opening.onsuccess = resolve; });
+    const putting = opening.result.transaction("handles", "readwrite").objectStore("handles").put([folder], owner);
+    await new Promise((resolve) => { putting.onsuccess = resolve; });
+    opening.result.close();
+    const going = { paths: Object.keys(files), bytes: 1 };
+    sessionStorage.setItem(`glulam.upload.${owner}.interrupted`, JSON.stringify(going));
+}"""
+
+
+def test_a_folder_that_was_dropped_is_taken_again_after_a_reload(site: Site, signed_in: Callable[[User], Page]) -> None:
+    """What a drop gives a page is made by hand here: a folder's handle, where the page keeps it."""
+    gina = site.user("upload-gina")
+    page = signed_in(gina)
+    page.goto("/upload")
+    files = {path: list(data) for path, data in make_adapter(1).files.items()}
+    page.evaluate(kept_handles, [gina.name, "out", files])
+    page.reload()
+    page.get_by_role("button", name="Take the same files again").click()
+    expect(page.locator("#chosen .path")).to_have_text(["adapter_config.json", "adapter_model.safetensors"])
+    page.get_by_label("Name").fill("dropped")
+    page.get_by_role("button", name="Publish").click()
+    page.wait_for_url("**/upload-gina/dropped?version=1.0.0")
+    assert {
+        file["path"] for file in done(gina.get("/repositories/upload-gina/dropped/versions/1.0.0"))["files"]
+    } == set(files)

@@ -3,15 +3,17 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { api, Problem } from "../api";
 import { duration, size } from "../format";
 import { CardPanel } from "../upload/card_panel";
-import type { Chosen } from "../upload/contents";
+import type { Chosen, Contents } from "../upload/contents";
 import { byId } from "../upload/elements";
 import type { FieldTable } from "../upload/fields";
 import { FilesPanel } from "../upload/files_panel";
 import { FormFields } from "../upload/form";
+import { filesOf, keepHandles, keptHandles } from "../upload/handles";
 import { Hasher } from "../upload/hashing";
 import { Memory } from "../upload/memory";
 import type { Meter } from "../upload/meter";
 import { ParentsPanel } from "../upload/parents_panel";
+import { sorted } from "../upload/picking";
 import { RepositoryPanel } from "../upload/repository_panel";
 import { Fault, type Rules } from "../upload/rules";
 import { Sending } from "../upload/sending";
@@ -35,14 +37,7 @@ const now = () => Date.now();
 const tab = new Memory(sessionStorage, data.user, now);
 const fields = new FormFields(data.fields, tab);
 const card = new CardPanel();
-const files = new FilesPanel(data.rules, (contents) => {
-  byId("kind", HTMLInputElement).value = contents.kind;
-  byId("base_model", HTMLInputElement).placeholder = contents.config?.base ?? "";
-  card.take(contents.card);
-  fields.clearAll();
-  parents.draw();
-  for (const each of files.chosen) void sending.prepare(each).catch(() => undefined);
-});
+const files = new FilesPanel(data.rules, showContents, (handles) => void keepHandles(data.user, handles));
 const repository = new RepositoryPanel(fields, () => parents.draw());
 const parents = new ParentsPanel(
   fields,
@@ -66,6 +61,15 @@ const sending = new Sending(
   },
   (bytes) => Array.from(sha256(bytes), (byte) => byte.toString(16).padStart(2, "0")).join(""),
 );
+
+function showContents(contents: Contents): void {
+  byId("kind", HTMLInputElement).value = contents.kind;
+  byId("base_model", HTMLInputElement).placeholder = contents.config?.base ?? "";
+  card.take(contents.card);
+  fields.clearAll();
+  parents.draw();
+  for (const each of files.chosen) void sending.prepare(each).catch(() => undefined);
+}
 
 function showTotal(meter: Meter): void {
   bar.value = meter.total === 0 ? 1 : Math.min(1, meter.done / meter.total);
@@ -164,6 +168,7 @@ async function submitted(): Promise<void> {
   try {
     const made = await publish(stopping.signal);
     for (const name of ["draft", "interrupted"]) tab.remove(name);
+    await keepHandles(data.user, []);
     stopping = null;
     say("Published.");
     location.assign(`/${made.repository}?version=${encodeURIComponent(made.version)}`);
@@ -201,7 +206,17 @@ if (byId("form-error", HTMLDivElement).hidden && document.querySelector("[aria-i
 const interrupted = tab.read<Interrupted>("interrupted");
 if (interrupted !== null) {
   const notice = byId("resume", HTMLDivElement);
+  const again = byId("resume-files", HTMLButtonElement);
   notice.hidden = false;
+  void keptHandles(data.user).then((handles) => {
+    again.hidden = handles.length === 0;
+    again.addEventListener("click", () => {
+      void filesOf(handles)
+        .then((found) => (found === null ? undefined : files.add(sorted(found))))
+        // moved or deleted since: then they are chosen by hand
+        .catch(() => (again.hidden = true));
+    });
+  });
   byId("resume-text", HTMLParagraphElement).textContent =
     `Choose the same files again (${interrupted.paths.join(", ")}; ${size(interrupted.bytes)}) and press Publish: ` +
     "it goes on where it was, and what has arrived is not sent again.";

@@ -2,10 +2,12 @@ import { count, size } from "../format";
 import { type Chosen, type Contents, readContents } from "./contents";
 import { byId, made } from "./elements";
 import { sentence } from "./form";
+import { handlesOf } from "./handles";
 import { fromDrop, fromInput, type Picked } from "./picking";
 import { type Rules } from "./rules";
 import type { State } from "./sending";
 
+const mostNames = 16;
 const pickleNote = "A pickle: it is kept, and marked as code that can run when it is loaded.";
 
 /** The files that were chosen: what they are, what stands in their way, and how far each has come. */
@@ -21,10 +23,11 @@ export class FilesPanel {
   private readonly box = byId("drop", HTMLElement);
   private readings = 0;
 
-  /** `changed` is called when the files were looked at. */
+  /** `changed` is called when the files were looked at, `dropped` with what the browser lets the page keep of a drop. */
   constructor(
     private readonly rules: Rules,
     private readonly changed: (contents: Contents) => void,
+    private readonly dropped: (handles: FileSystemHandle[]) => void,
   ) {
     const folder = byId("folder", HTMLInputElement);
     // the script holds the files, so that the field itself stays empty
@@ -35,7 +38,11 @@ export class FilesPanel {
     byId("choose-folder", HTMLButtonElement).addEventListener("click", () => folder.click());
     for (const input of [this.input, folder]) {
       input.addEventListener("change", () => {
-        if (input.files !== null && input.files.length > 0) void this.add(fromInput(input.files));
+        if (input.files !== null && input.files.length > 0) {
+          // of what is chosen so the browser gives out nothing to keep
+          this.dropped([]);
+          void this.add(fromInput(input.files));
+        }
         // the same files may be chosen once more; and nothing is sent twice
         input.value = "";
       });
@@ -49,7 +56,9 @@ export class FilesPanel {
     }
     this.box.addEventListener("drop", (event) => {
       event.preventDefault();
-      if (event.dataTransfer !== null) void fromDrop(event.dataTransfer).then((picked) => this.add(picked));
+      if (event.dataTransfer === null) return;
+      void handlesOf(event.dataTransfer).then((handles) => this.dropped(handles));
+      void fromDrop(event.dataTransfer).then((picked) => this.add(picked));
     });
   }
 
@@ -137,6 +146,11 @@ function wordsFor(state: State, total: number): string {
   }
 }
 
+function some(names: string[]): string {
+  const shown = names.slice(0, mostNames).join(", ");
+  return names.length > mostNames ? `${shown} and ${count(names.length - mostNames)} more` : shown;
+}
+
 /** What the files say, as a list of facts; what is in the way of all of them together comes first. */
 function summaryOf(contents: Contents, files: number): HTMLElement[] {
   if (files === 0) return [];
@@ -151,8 +165,8 @@ function summaryOf(contents: Contents, files: number): HTMLElement[] {
     const ranks = contents.ranks.length > 0 ? contents.ranks : config.rank === null ? [] : [config.rank];
     if (ranks.length > 0) facts.push(["Rank", ranks.length > 6 ? `${ranks[0]} to ${ranks.at(-1)}` : ranks.join(", ")]);
     if (config.alpha !== null) facts.push(["Alpha", String(config.alpha)]);
-    if (config.targets !== null) facts.push(["Targets", typeof config.targets === "string" ? config.targets : config.targets.join(", ")]);
-    if (config.modulesToSave.length > 0) facts.push(["Saved whole", config.modulesToSave.join(", ")]);
+    if (config.targets !== null) facts.push(["Targets", typeof config.targets === "string" ? config.targets : some(config.targets)]);
+    if (config.modulesToSave.length > 0) facts.push(["Saved whole", some(config.modulesToSave)]);
     facts.push(["Base model", config.base ?? "none named: say it below"]);
   } else if (contents.kind === "model") {
     facts.push(["Kind", "a full model"]);
