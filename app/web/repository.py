@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.auth import Anyone, ServicesDep
+from app.api.streams import etag_of, is_unchanged
 from app.assembly import Services
 from app.domain.adapter import Adapter
 from app.domain.caller import Caller
@@ -322,11 +323,18 @@ def versions(
 
 
 @router.get(root + "/image/{ref}/{path:path}")
-def image(namespace: str, name: str, ref: str, path: str, services: ServicesDep, caller: Anyone) -> Response:
+def image(
+    namespace: str, name: str, ref: str, path: str, request: Request, services: ServicesDep, caller: Anyone
+) -> Response:
     """A picture among the files of a version, for its card."""
     file = services.reading.file(caller, RepositoryName(namespace, name), ref, path)
+    etag = etag_of(file.digest)
+    if is_unchanged(request, etag):
+        return Response(status_code=304, headers={"ETag": etag})
     media_type, data = services.showing.image(file)
     headers = {
+        "ETag": etag,
+        # the right to read may end, so that every reader asks again
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
