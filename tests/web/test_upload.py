@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.api.conftest import User, done, make_adapter
 from tests.web.conftest import Site, check_accessible, screenshot
@@ -75,3 +75,67 @@ def test_an_adapter_that_builds_on_another_is_uploaded(site: Site, signed_in: Si
     )
     repository = done(site.anonymous.get("/repositories/upload-bob/dialogue"))
     assert (repository["tags"], repository["description"]) == (["chat", "small"], "It talks")
+
+
+def test_the_next_version_goes_into_what_is_there(site: Site, signed_in: SignedIn, tmp_path: Path) -> None:
+    """Of an organisation's repository: nothing is asked that is known already."""
+    hans = site.user("upload-hans")
+    done(hans.post("/organizations", {"name": "upload-lab"}), 201)
+    hans.publish("upload-lab/root", make_adapter(1))
+    hans.publish("upload-lab/shared", make_adapter(2))
+    page = signed_in(hans)
+    page.goto("/upload?repository=upload-lab/shared")
+    expect(page.get_by_label("Owner")).to_have_value("upload-lab")
+    expect(page.locator("#repository-help")).to_have_text(
+        "upload-lab/shared is there (adapter, public): this becomes its next version, after 1.0.0."
+    )
+    expect(page.get_by_label("Description")).to_be_hidden()
+    page.get_by_label("Name").fill("other")
+    page.get_by_label("Name").blur()
+    expect(page.get_by_label("Description")).to_be_visible()
+    page.get_by_label("Name").fill("shared")
+    page.get_by_label("Name").blur()
+    expect(page.get_by_label("Description")).to_be_hidden()
+    page.locator("#files").set_input_files(written(tmp_path / "out", make_adapter(3, readme="# Old").files))
+    expect(page.get_by_label("Card")).to_have_value("# Old")
+    page.get_by_label("Card").fill("# New\n\nSaid here.")
+    # the versions of one repository are offered by its name
+    page.get_by_label("Adapter 1").fill("upload-lab/shared@")
+    expect(page.locator(".suggestion")).to_have_text(["upload-lab/shared@1.0.0"])
+    page.get_by_label("Adapter 1").fill("")
+    page.get_by_label("Initialized from", exact=True).fill("upload-lab/shared@1.0.0")
+    page.get_by_label("Notes on this version").fill("Trained further")
+    page.get_by_role("button", name="Publish").click()
+    page.wait_for_url("**/upload-lab/shared?version=1.1.0")
+    made = done(site.anonymous.get("/repositories/upload-lab/shared/versions/1.1.0"))
+    assert made["initialized_from"]["reference"] == "upload-lab/shared@1.0.0"
+    assert (made["builds_on"], made["notes"]) == ([], "Trained further")
+    card = site.anonymous.get("/repositories/upload-lab/shared/versions/1.1.0/files/README.md")
+    assert card.text == "# New\n\nSaid here."
+
+
+def test_a_stopped_upload_goes_on_when_it_is_asked_for_again(site: Site, signed_in: SignedIn, tmp_path: Path) -> None:
+    ines = site.user("upload-ines")
+    page = signed_in(ines)
+    page.goto("/upload")
+    files = make_adapter(1).files | {"attachment.dat": bytes(12 << 20)}
+    page.locator("#files").set_input_files(written(tmp_path / "out", files))
+    page.get_by_label("Name").fill("stopped")
+    parts: list[str] = []
+
+    def held(route: Route) -> None:
+        parts.append(route.request.url)
+        if len(parts) > 1:
+            # stays unanswered: in the midst of it
+            return
+        route.continue_()
+
+    page.route("**/api/v1/uploads/*/parts/*", held)
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#chosen")).to_contain_text("Sending")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("status")).to_contain_text("Stopped")
+    page.unroute("**/api/v1/uploads/*/parts/*")
+    page.get_by_role("button", name="Publish").click()
+    page.wait_for_url("**/upload-ines/stopped?version=1.0.0")
+    assert len(done(ines.get("/repositories/upload-ines/stopped/versions/1.0.0"))["files"]) == 3

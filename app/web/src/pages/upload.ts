@@ -56,6 +56,8 @@ const sending = new Sending(
     file: (path, state) => files.tell(path, state),
     total: showTotal,
     waiting: (seconds) => {
+      // what was measured before says nothing of when it is done
+      if (seconds > 0) figures.textContent = (figures.textContent ?? "").split(" · ", 1).join("");
       say(seconds === 0 ? "Sending." : `The connection is cut. Trying again in ${duration(seconds)}; nothing that has arrived is lost.`);
     },
   },
@@ -83,11 +85,20 @@ function say(text: string): void {
   if (status.textContent !== text) status.textContent = text;
 }
 
+const nameRule =
+  "A name has letters, digits, '-', '_' and '.', neither '--' nor '..', and does not begin or end with '-' or '.'";
+
+/** As app/domain/names.py checks it, or less strictly. */
+function isName(text: string): boolean {
+  return /^[A-Za-z0-9._-]{1,96}$/.test(text) && !/--|\.\./.test(text) && !/^[-.]|[-.]$/.test(text);
+}
+
 /** What can be seen before anything is sent; shown at its field. */
 function isReady(): boolean {
   const obstacle = files.obstacle();
   if (obstacle !== null) fields.show("files", obstacle);
   else if (fields.text("name") === "") fields.show("repository", "Give it a name");
+  else if (!isName(fields.text("name"))) fields.show("repository", nameRule);
   else if (parents.parents().some(({ weight }) => !Number.isFinite(weight))) fields.show("builds_on", "A weight is a number");
   else return true;
   return false;
@@ -98,8 +109,26 @@ interface Publication {
   version: string;
 }
 
+/** That the versions which are named are there: nobody waits for large files to hear that one is not. Throws: Problem. */
+async function checkParents(signal: AbortSignal): Promise<void> {
+  const named = parents.parents().map(({ reference }, index) => ({ reference, pointer: `/builds_on/${index}` }));
+  const origin = parents.initializedFrom();
+  if (origin !== "") named.push({ reference: origin, pointer: "/initialized_from" });
+  for (const { reference, pointer } of named) {
+    const [name = "", version = ""] = reference.split("@");
+    const path = [...name.split("/").slice(0, 2), "versions", version || "none"].map(encodeURIComponent).join("/");
+    try {
+      await api("GET", `/repositories/${path}`, undefined, { signal });
+    } catch (error) {
+      if (!(error instanceof Problem) || ![404, 410, 422].includes(error.status)) throw error;
+      throw new Problem({ ...error.body, pointer, detail: `${reference} does not exist, or you may not read it: owner/name@version` });
+    }
+  }
+}
+
 async function publish(signal: AbortSignal): Promise<Publication> {
   await repository.look();
+  await checkParents(signal);
   const chosen = card.among(files.chosen);
   for (let attempt = 1; ; attempt++) {
     const digests = await sending.sendAll(chosen, signal);

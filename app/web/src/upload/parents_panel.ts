@@ -90,6 +90,7 @@ export class ParentsPanel {
   }
 
   private suggesting(input: HTMLInputElement): void {
+    input.placeholder = "Search, or owner/name@1.0.0";
     const changed = () => input.dispatchEvent(new Event("input", { bubbles: true }));
     new Combobox(input, (text) => this.suggest(text), changed);
   }
