@@ -9,6 +9,9 @@ from app.settings import Settings
 from app.worker import process
 from app.worker.tasks import MergeTasks
 
+gather_seconds = 0.1
+"""So late those who follow hear of what happened; a burst of publications costs them as little as one."""
+
 
 def run(settings: Settings, queues: Sequence[str]) -> int:
     """Work until SIGTERM or SIGINT.
@@ -24,7 +27,8 @@ def run(settings: Settings, queues: Sequence[str]) -> int:
     names = [QueueName(name) for name in queues]
     try:
         services.probe_store()
-        process.run(timing, url_of(settings), services.database, MergeTasks(services), names)
+        tasks = MergeTasks(services, gather_seconds=gather_seconds)
+        process.run(timing, url_of(settings), services.database, tasks, names)
     finally:
         services.close()
     return 0

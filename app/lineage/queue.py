@@ -49,6 +49,10 @@ stalled_jobs = text(
     " FOR UPDATE OF job SKIP LOCKED"
 )
 retry_job = text("SELECT procrastinate_retry_job_v2(:job, now(), NULL, NULL, NULL)")
+drop_waiting = text(
+    "DELETE FROM procrastinate_jobs WHERE id IN"
+    " (SELECT id FROM procrastinate_jobs WHERE task_name = :task AND status = 'todo' FOR UPDATE SKIP LOCKED)"
+)
 unfinished_jobs = text(
     "SELECT queue_name, status::text, count(*) FROM procrastinate_jobs"
     " WHERE status IN ('todo', 'doing') GROUP BY queue_name, status"
@@ -71,6 +75,11 @@ def defer(connection: Connection, task: TaskName, *, delay_seconds: int = 0, **a
         return configured.defer(**arguments)
     except ConnectorException as error:
         raise NotReady("database") from error
+
+
+def take_over(connection: Connection, task: TaskName) -> None:
+    """What waits of a task without arguments is done by the caller, with everything that was committed with those jobs."""
+    connection.execute(drop_waiting, {"task": task.value})
 
 
 def open_worker_app(url: str) -> App:

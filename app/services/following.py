@@ -12,8 +12,9 @@ from app.domain.names import RepositoryName
 from app.domain.repository import Repository
 from app.domain.stack import Because, Outcome, Proposal, ProposalState, Stack, Update
 from app.errors import AlreadyDecided, Forbidden, NotFound, RefusedPlan
-from app.lineage import accounts, audit, events, recalls, repositories, stacks
+from app.lineage import accounts, audit, events, queue, recalls, repositories, stacks
 from app.lineage.engine import Connection, Database
+from app.lineage.queue import TaskName
 from app.services.hooking import Hooking
 from app.services.results import described
 from app.services.stack_views import LockView, OutcomeView, outcome_seen
@@ -32,6 +33,8 @@ class Following:
         """Have every stack resolved that looks at a repository in which something happened, and every webhook told of it."""
         while True:
             with self.database.begin() as tx:
+                # a job costs more than what it tells
+                queue.take_over(tx, TaskName.TELL)
                 found = events.untold(tx, told_at_once)
                 if not found:
                     return

@@ -3,6 +3,7 @@
 import logging
 import resource
 import threading
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -27,8 +28,10 @@ log = logging.getLogger(__name__)
 class MergeTasks:
     """What a worker can do."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, gather_seconds: float = 0) -> None:
+        """`gather_seconds`: what happens within that is told at once."""
         self.services = services
+        self.gather_seconds = gather_seconds
         self.running = threading.local()
         """Of this thread's job: the attempt that it claimed. A job whose successor runs beside it in another thread fails alone."""
 
@@ -95,6 +98,7 @@ class MergeTasks:
 
     def tell(self) -> None:
         """Whatever happened, to everybody whom it concerns."""
+        time.sleep(self.gather_seconds)
         self.services.following.tell()
 
     def update_stack(self, stack: str) -> None:
