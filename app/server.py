@@ -60,7 +60,7 @@ def create_app(services: Services) -> DescribedApp:
         version="0.1.0",
         description=description,
         openapi_url="/api/openapi.json",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
     )
     app.state.services = services

@@ -5,6 +5,7 @@ from app.web import (
     audit,
     comparing,
     composing,
+    docs,
     home,
     lineage,
     merges,
@@ -23,6 +24,7 @@ first = (problem_pages.router,)
 """Before the paths of programs that they share."""
 routers = (
     static_files.router,
+    docs.router,
     signing_in.router,
     accounts.router,
     audit.router,

@@ -10,7 +10,4 @@ rows = [
     Row("GET /api/openapi.json", Right.OPEN),
     Row("HEAD /api/openapi.json", Right.OPEN),
     Row("GET /docs", Right.OPEN),
-    Row("HEAD /docs", Right.OPEN),
-    Row("GET /docs/oauth2-redirect", Right.OPEN),
-    Row("HEAD /docs/oauth2-redirect", Right.OPEN),
 ]
