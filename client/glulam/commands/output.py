@@ -19,7 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from glulam.errors import MergeFailed, PlanRefused, Problem, Refused
+from glulam.errors import MergeFailed, PlanRefused, Problem, Recalled, Refused
 from glulam.progress import Progress as Told
 from glulam.progress import silent
 
@@ -57,6 +57,10 @@ class Output:
         self._err.print(f"[bold red]✗ {escape(error.type)}[/]  {escape(error.detail)}")
         for path in error.paths if isinstance(error, PlanRefused) else ():
             self._err.print(f"    {escape(' → '.join(path))}")
+        for recall in error.facts.get("recalls", ()) if isinstance(error, Recalled) else ():
+            self._err.print(
+                f"    {escape(recall['version'])} ({escape(recall['severity'])}): {escape(recall['reason'])}"
+            )
         if error.advice:
             self._err.print(f"  [bold]→[/] {escape(error.advice)}")
         if error.request_id:

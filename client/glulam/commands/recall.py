@@ -3,12 +3,12 @@
 import argparse
 
 from rich.markup import escape
-from rich.table import Table
 
 from glulam.commands.output import Output
 from glulam.commands.shared import Commands
 from glulam.errors import InvalidArgument
 from glulam.registry import Registry
+from glulam.values import Json
 
 
 def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -28,13 +28,18 @@ def run(options: argparse.Namespace, registry: Registry, output: Output) -> None
         output.answer({"undone": options.undo}, "undone: everything is as it was")
     elif options.reference is None:
         found = registry.recalls()
-        table = Table("version", "severity", "reason", "by", "when", "id")
-        for entry in found:
-            columns = ("version", "severity", "reason", "recalled_by", "recalled_at", "id")
-            table.add_row(*(escape(str(entry[column])) for column in columns))
-        output.answer(found, table)
+        output.answer(found, "\n".join(map(shown, found)) or "nothing that you may read is recalled")
     elif not options.reason:
         raise InvalidArgument("a recall needs a --reason: everybody whom it reaches will read it")
     else:
         made = registry.recall(options.reference, options.reason, options.severity)
-        output.answer(made, f"recalled {escape(made['version'])}; undo with --undo {escape(made['id'])}")
+        output.answer(
+            made, f"recalled {escape(made['version'])}; undo it with glulam recall --undo {escape(made['id'])}"
+        )
+
+
+def shown(recall: Json) -> str:
+    """In lines, so that the id is there whole, to be copied."""
+    when = str(recall["recalled_at"])[:16].replace("T", " ")
+    head = f"[bold]{escape(recall['version'])}[/] ({escape(recall['severity'])}), by {escape(recall['recalled_by'])}, {when}"
+    return f"{head}\n  {escape(recall['reason'])}\n  [dim]undo: glulam recall --undo {escape(recall['id'])}[/]"

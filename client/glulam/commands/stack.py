@@ -76,7 +76,8 @@ def run(options: argparse.Namespace, registry: Registry, output: Output) -> None
         output.answer(found, shown_difference(found))
     elif options.action == "proposals":
         proposals = stack.proposals()
-        output.answer(proposals, Group(*(shown_outcome(it, f"proposal {it['number']}") for it in proposals)))
+        shown = [shown_outcome(it, f"proposal {it['number']} ({it['because']})") for it in proposals]
+        output.answer(proposals, Group(*shown) if shown else "no proposal waits")
     elif options.action == "reject":
         stack.reject(options.proposal)
         output.answer({"rejected": options.proposal}, f"proposal {options.proposal} is rejected")
@@ -128,37 +129,39 @@ def numbers(text: str) -> tuple[int, int]:
 
 
 def shown_stack(found: Json) -> RenderableType:
-    table = Table(title=f"{found['stack']}, {found['update']}", title_justify="left")
+    table = Table()
     for column in ("adapter", "range", "weight"):
         table.add_column(column)
     for layer in found["layers"]:
         table.add_row(escape(layer.get("adapter", "hidden")), escape(layer.get("range", "")), f"{layer['weight']:g}")
-    parts: list[RenderableType] = [table]
+    parts: list[RenderableType] = [f"[bold]{escape(found['stack'])}[/], update: {found['update']}", table]
     if found.get("problem"):
         parts.append(f"[yellow]![/] {escape(found['problem']['detail'])}")
     if found.get("lock"):
         parts.append(shown_lock(found["lock"]))
+    else:
+        parts.append(f"no lock yet: glulam stack lock {escape(found['stack'])} resolves it")
     return Group(*parts)
 
 
 def shown_lock(lock: Json) -> RenderableType:
-    merged = f"merged: {lock['reference']}" if lock["version"] else "not merged yet"
+    merged = f"merged: {lock['reference']}" if lock["version"] else "not merged yet; whoever pulls it has it merged"
     return shown_outcome(lock, f"lock {lock['number']} ({lock['because']}), {merged}")
 
 
 def shown_outcome(found: Json, title: str) -> RenderableType:
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for column in ("", "version", "weight"):
         table.add_column(column)
     for layer in found["layers"]:
         table.add_row("branch", escape(name_of(layer["version"])), f"{layer['weight']:g}")
     for member in found["trunk"]:
         table.add_row("trunk", escape(name_of(member)), f"{member['weight']:g}")
-    return table
+    return Group(escape(title), table)
 
 
 def shown_difference(found: Json) -> RenderableType:
-    table = Table(title=f"lock {found['first']} → {found['second']}", title_justify="left")
+    table = Table()
     for column in ("", "from", "to"):
         table.add_column(column)
     for layer in found["layers"]:
@@ -172,7 +175,8 @@ def shown_difference(found: Json) -> RenderableType:
         table.add_row("trunk", *ends)
     for name in found["changed"]:
         table.add_row(escape(name), "", "changed")
-    return table
+    title = f"lock {found['first']} → {found['second']}"
+    return Group(title, table) if table.rows else f"{title}: nothing changed"
 
 
 def name_of(member: Json) -> str:
