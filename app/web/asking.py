@@ -35,6 +35,10 @@ def command(recipe: Mapping[str, Any], address: str) -> Snippet:
             words += ["--model"] if output.get("kind") == "model" else []
         case {"energy": energy}:
             words += ["--energy", f"{energy:g}"]
+        case {"default": default, "modules": modules}:
+            words += ["--rank", str(default)]
+            for module, rank in modules.items():
+                words += ["--module-rank", f"{module}={rank}"]
         case rank:
             words += ["--rank", str(rank)]
     for name in ("dtype", "trunk"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from app.api.auth import Anyone, ServicesDep
 from app.api.streams import is_unchanged
@@ -26,7 +26,8 @@ most_shown = 1_500
 """Versions on the page; a browser draws them in less than a second and moves them smoothly."""
 most_drawn = 60
 """Versions in the picture: of more nobody reads a name."""
-DepthAsked = Annotated[int | None, BeforeValidator(lambda text: text or None), Query(ge=1, le=deepest)]
+Depth = Annotated[int, Field(ge=1, le=deepest)]
+DepthAsked = Annotated[Depth | None, BeforeValidator(lambda text: text or None), Query()]
 """What a form leaves open is empty."""
 
 picture_styles = (
@@ -103,7 +104,11 @@ def lineage(
             "lineage",
             data={"root": found.root, "nodes": nodes, "edges": edges},
             rows=rows_of(found.root, nodes, edges),
-            relations={edge["relation"]: relation_words[edge["relation"]] for edge in edges},
+            relations={
+                relation: words
+                for relation, words in relation_words.items()
+                if any(edge["relation"] == relation for edge in edges)
+            },
             is_merge=any(edge["child"] == found.root and edge["role"] for edge in edges),
             total=len(found.nodes),
             is_truncated=found.is_truncated or len(found.nodes) > most_shown,

@@ -8,7 +8,6 @@ from typing import Any
 from app.errors import RegistryError
 from app.web.composition import Composition
 
-
 most_tried = 8
 """Each is planned before it is offered."""
 
@@ -64,7 +63,11 @@ def proposed(refusal: Refusal, composition: Composition, layers: Sequence[str]) 
     match refusal.name:
         case "version-conflict":
             for version in readable(facts["versions"]):
-                yield Remedy(f"pin:{version}", f"Use {version}", "Everything then stands on this one version.")
+                trained = readable([path[0] for path in facts["paths"] if len(path) > 1 and path[-1] == version])
+                reason = f" {', '.join(trained)} was trained on it." if trained else ""
+                yield Remedy(
+                    f"pin:{version}", f"Use {version}", f"What stands on the other version then uses this one.{reason}"
+                )
             yield from without(firsts(facts["paths"]), layers)
         case "overlapping-contents":
             yield Remedy(

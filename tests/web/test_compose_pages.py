@@ -236,6 +236,7 @@ def test_the_command_the_program_and_the_request_ask_for_the_same_merge(site: Si
         ("ties.convention", "mergekit"),
         ("size", "rank"),
         ("rank", "2"),
+        ("ranks", "v_proj=3"),
         ("dtype", "bfloat16"),
         ("overlaps", "covered"),
         ("ancestors", "branch"),
@@ -253,7 +254,8 @@ def test_the_command_the_program_and_the_request_ask_for_the_same_merge(site: Si
     asked = [merge for merge in done(team.get("/merges"))["items"] if merge["id"] not in before]
     assert len(asked) == 3
     assert len({merge["recipe_digest"] for merge in asked}) == 1
-    assert asked[0]["recipe"]["output"] == {"kind": "adapter", "rank": 2, "dtype": "bfloat16", "trunk": "included"}
+    ranks = {"default": 2, "modules": {"v_proj": 3}}
+    assert asked[0]["recipe"]["output"] == {"kind": "adapter", "rank": ranks, "dtype": "bfloat16", "trunk": "included"}
     assert {path.name for path in (tmp_path / "merged").iterdir()} >= {
         "adapter_config.json",
         "adapter_model.safetensors",

@@ -5,11 +5,10 @@ import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 from sqlalchemy import text
 
 from app.lineage.engine import Database
@@ -46,9 +45,9 @@ def team(site: Site) -> User:
     return team
 
 
-def labelled(page: Page, start: str) -> Any:
-    """The box whose label begins with this."""
-    return page.locator(f"#graph a.box[aria-label^='{start}']")
+def labelled(page: Page, name: str) -> Locator:
+    """The box of a repository."""
+    return page.locator("#graph a.box", has=page.locator(f"text.label:text-is('{name}')"))
 
 
 def shown(page: Page) -> None:
@@ -61,15 +60,16 @@ def test_somebody_walks_along_a_lineage(site: Site, team: User, signed_in: Signe
     page.get_by_role("link", name="Lineage", exact=True).click()
     shown(page)
     expect(page.locator("#graph a.box")).to_have_count(8)
-    root = labelled(page, "joinery/dialogue@1.0.0")
+    root = labelled(page, "joinery/dialogue")
     expect(root).to_have_class(re.compile("root"))
     # a hidden ancestor is there and says nothing else
-    hidden = labelled(page, "An adapter that you may not read")
+    hidden = labelled(page, "hidden")
     expect(hidden).to_have_count(1)
     assert hidden.get_attribute("href") is None
+    assert hidden.get_attribute("aria-label") == "An adapter that you may not read"
     assert "recluse" not in page.content()
-    expect(labelled(page, "joinery/tools@1.0.0")).to_have_class(re.compile("recalled"))
-    gone = labelled(page, "joinery/gone@1.0.0")
+    expect(labelled(page, "joinery/tools")).to_have_class(re.compile("recalled"))
+    gone = labelled(page, "joinery/gone")
     expect(gone).to_have_class(re.compile("deleted"))
     assert gone.get_attribute("href") is None
     # each relation has its stroke
@@ -89,12 +89,12 @@ def test_somebody_walks_along_a_lineage(site: Site, team: User, signed_in: Signe
     page.get_by_role("button", name="This version").click()
     expect(root).to_be_focused()
     page.keyboard.press("ArrowLeft")
-    instruct = labelled(page, "shared/instruct@1.0.0")
+    instruct = labelled(page, "shared/instruct")
     expect(instruct).to_be_focused()
     page.keyboard.press(" ")
     expect(hidden).to_have_count(0)
-    expect(labelled(page, "shared/instruct@1.0.0")).to_have_attribute("aria-label", re.compile("collapsed, 1 hidden"))
-    expect(labelled(page, "shared/instruct@1.0.0")).to_be_focused()
+    expect(instruct.locator("desc")).to_contain_text("collapsed, 1 hidden")
+    expect(labelled(page, "shared/instruct")).to_be_focused()
     page.keyboard.press(" ")
     expect(hidden).to_have_count(1)
     page.keyboard.press("ArrowRight")
@@ -111,7 +111,7 @@ def test_somebody_walks_along_a_lineage(site: Site, team: User, signed_in: Signe
     page.get_by_label("Find in this graph").fill("joinery roleplay")
     expect(page.locator("#graph-found")).to_contain_text("1 version found")
     page.keyboard.press("Enter")
-    expect(labelled(page, "joinery/roleplay@1.0.0")).to_be_focused()
+    expect(labelled(page, "joinery/roleplay")).to_be_focused()
     expect(page.locator("#graph a.found")).to_have_count(1)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{site.address}/joinery/roleplay?version=1.0.0")
@@ -122,8 +122,8 @@ def test_trunk_and_branches_of_a_merge_stand_out(site: Site, team: User, page: P
     shown(page)
     expect(page.locator("#graph a.box.trunk")).to_have_count(1)
     expect(page.locator("#graph a.box.branch")).to_have_count(2)
-    expect(labelled(page, "joinery/chat@1.0.0")).to_have_attribute(
-        "aria-label", re.compile(r"merged from joinery/reasoning@1\.0\.0 at weight 0\.5, as branch")
+    expect(labelled(page, "joinery/chat").locator("desc")).to_contain_text(
+        "merged from joinery/reasoning@1.0.0 at weight 0.5, as branch"
     )
     expect(page.locator(".legend")).to_contain_text("a layer of this merge")
     screenshot(page, "lineage-merge")
@@ -146,12 +146,13 @@ def test_it_is_dragged_and_zoomed(site: Site, team: User, page: Page) -> None:
     assert (round(after["x"] - before["x"]), round(after["y"] - before["y"])) == (40, 30)
     page.get_by_role("button", name="Zoom in").click()
     assert float(drawing.get_attribute("width") or 0) == pytest.approx(float(size or 0) * 1.25)
+    page.mouse.move(graph["x"] + 100, graph["y"] + 100)
     page.keyboard.down("Control")
     page.mouse.wheel(0, 300)
     page.keyboard.up("Control")
     expect(drawing).not_to_have_attribute("width", f"{float(size or 0) * 1.25:g}")
     # dragging a version is no click on it
-    box = labelled(page, "joinery/dialogue@1.0.0").bounding_box()
+    box = labelled(page, "joinery/dialogue").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 10, box["y"] + 5)
     page.mouse.down()
@@ -220,7 +221,7 @@ def test_a_private_lineage_is_for_those_who_may_read_it(
     page = sign_in(new_context().new_page(), site.user("recluse"))
     page.goto("/recluse/hidden/lineage")
     shown(page)
-    expect(labelled(page, "recluse/hidden@1.0.0")).to_have_count(1)
+    expect(labelled(page, "recluse/hidden")).to_have_count(1)
     expect(page.locator("main")).to_contain_text("this repository is private, so that they see nothing")
 
 
@@ -252,7 +253,11 @@ def test_a_thousand_versions_are_drawn_and_moved(site: Site, team: User, page: P
     shown(page)
     assert page.locator("#graph a.box").count() == size
     edges = sum(len(found) for found in parents)
-    assert page.locator("#graph path.line").count() == edges
+    pieces = page.evaluate(
+        "Array.from(document.querySelectorAll('#graph path.line'), line => line.getAttribute('d')).join('')"
+    )
+    # an edge is cut where it passes a layer
+    assert pieces.count("M") >= edges
     took = page.evaluate("performance.getEntriesByName('graph-drawn')[0].duration")
     since = page.evaluate("performance.getEntriesByName('graph-drawn')[0].startTime")
     page.evaluate(

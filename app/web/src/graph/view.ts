@@ -9,13 +9,20 @@ const margin = 40;
 /** Between two edges that join the same boxes. */
 const lane = 7;
 const longestLabel = 27;
-const zooms = { least: 0.05, most: 2.5, factor: 1.25 };
+const cellHeight = 6 * step.node;
+const manyEdges = 300;
+const zooms = { least: 0.05, readable: 0.6, near: 0.8, most: 2.5, factor: 1.25 };
 /** So much of the drawing stays in sight, however far it is dragged. */
 const keptInSight = 60;
 
 interface Place {
   x: number;
   y: number;
+}
+
+interface Routed {
+  edge: LineageEdge;
+  points: Point[];
 }
 
 interface Drawn {
@@ -27,7 +34,10 @@ export class GraphView {
   readonly collapsed = new Set<string>();
   #svg = svg("svg", { class: "lineage-drawing", role: "group", "aria-label": "Lineage graph" });
   #drawn = new Map<string, Drawn>();
-  #lines: { edge: LineageEdge; path: SVGPathElement }[] = [];
+  /** The edges at each version. */
+  #routed = new Map<string, Routed[]>();
+  #litLines = svg("g", {});
+  #litBoxes: Element[] = [];
   #layout: Layout = { places: new Map(), routes: new Map(), layers: 0, breadth: 0 };
   #size = { width: 0, height: 0 };
   #zoom = 1;
@@ -37,6 +47,7 @@ export class GraphView {
   /** Buttons and fingers that are down, and where they were last. */
   #pointers = new Map<number, Place>();
   #hasMoved = false;
+  #isFitted = false;
 
   constructor(
     readonly host: HTMLElement,
@@ -46,7 +57,10 @@ export class GraphView {
     this.#svg.addEventListener("keydown", (event) => this.#onKey(event));
     this.#svg.addEventListener("focusin", (event) => this.#onFocus(event));
     this.#svg.addEventListener("click", (event) => this.#onClick(event));
-    this.#svg.addEventListener("pointerover", (event) => this.#light(idUnder(event.target) ?? this.#current));
+    this.#svg.addEventListener("pointerover", (event) => {
+      // what flies by under a moving drawing was not pointed at
+      if (!this.#pointers.size) this.#light(idUnder(event.target) ?? this.#current);
+    });
     this.#svg.addEventListener("pointerleave", () => this.#light(this.#current));
     host.addEventListener("pointerdown", (event) => this.#onDown(event));
     host.addEventListener("pointermove", (event) => this.#onMove(event));
@@ -74,26 +88,28 @@ export class GraphView {
     };
     if (!seen.has(this.#current)) this.#current = this.lineage.root;
     const roles = this.lineage.roles(this.lineage.root);
-    const lines = svg("g", {});
     const boxes = svg("g", {});
-    this.#lines = this.#drawLines(edges);
-    lines.append(...this.#lines.map(({ path }) => path));
+    const routed = this.#pointsOf(edges);
+    this.#routed.clear();
+    for (const one of routed) {
+      for (const end of [one.edge.child, one.edge.parent]) this.#routed.set(end, [...(this.#routed.get(end) ?? []), one]);
+    }
+    this.#litBoxes = [];
     this.#drawn.clear();
     for (const id of this.#layout.places.keys()) boxes.append(...this.#drawBox(id, roles.get(id)));
     this.#svg.setAttribute("viewBox", `0 0 ${this.#size.width} ${this.#size.height}`);
-    this.#svg.replaceChildren(lines, boxes);
+    this.#svg.replaceChildren(drawnInCells(routed), this.#litLines, boxes);
+    this.host.classList.toggle("large", edges.length > manyEdges);
+    // as high as what is drawn, where that is less than there is room
+    this.host.style.setProperty("--drawn", `${this.#size.height}px`);
     this.#place();
     this.#light(this.#current);
   }
 
-  #corner([layer, place]: Point): Point {
-    return [margin + layer * step.layer, margin + place * step.node];
-  }
-
-  #drawLines(edges: LineageEdge[]): { edge: LineageEdge; path: SVGPathElement }[] {
-    const alike = groupBy(edges, (edge) => `${edge.parent} ${edge.child}`);
-    return [...alike.entries()].flatMap(([pair, group]) => {
-      const [{ parent, child }] = group as [LineageEdge];
+  /** The points of each edge: beside each other where several join the same boxes. */
+  #pointsOf(edges: LineageEdge[]): Routed[] {
+    return [...groupBy(edges, (edge) => `${edge.parent} ${edge.child}`)].flatMap(([pair, alike]) => {
+      const [{ parent, child }] = alike as [LineageEdge];
       const stops = [
         this.#layout.places.get(parent)!,
         ...(this.#layout.routes.get(pair) ?? []),
@@ -102,13 +118,15 @@ export class GraphView {
       const points = stops.map(([x, y]): Point => [x + box.width / 2, y + box.height / 2]);
       points[0]![0] += box.width / 2;
       points.at(-1)![0] -= box.width / 2;
-      return group.map((edge, index) => {
-        const shift = (index - (group.length - 1) / 2) * lane;
-        const classes = ["line", edge.relation, edge.role ?? ""].join(" ").trim();
-        const path = svg("path", { class: classes, d: curve(points.map(([x, y]) => [x, y + shift])) });
-        return { edge, path };
+      return alike.map((edge, index) => {
+        const shift = (index - (alike.length - 1) / 2) * lane;
+        return { edge, points: points.map(([x, y]): Point => [x, y + shift]) };
       });
     });
+  }
+
+  #corner([layer, place]: Point): Point {
+    return [margin + layer * step.layer, margin + place * step.node];
   }
 
   #drawBox(id: string, role: string | undefined): SVGElement[] {
@@ -125,11 +143,18 @@ export class GraphView {
       transform: `translate(${x} ${y.toFixed(1)})`,
       "data-id": id,
       tabindex: id === this.#current ? 0 : -1,
-      "aria-label": this.lineage.describe(id, this.collapsed),
     });
-    // a hidden one has no page, and a tombstone none of its own
-    if (node.hidden || node.state === "deleted") link.setAttribute("role", "img");
-    else link.setAttribute("href", `/${node.repository}?version=${node.version}`);
+    const told = this.lineage.describe(id, this.collapsed);
+    if (node.hidden || node.state === "deleted") {
+      // a hidden one has no page, and a tombstone none of its own
+      link.setAttribute("role", "img");
+      link.setAttribute("aria-label", told);
+    } else {
+      link.setAttribute("href", `/${node.repository}?version=${node.version}`);
+      const description = svg("desc", {});
+      description.textContent = told;
+      link.append(description);
+    }
     link.append(svg("rect", { width: box.width, height: box.height, rx: 7 }));
     const details = node.hidden ? ["you may not read it"] : [node.version];
     if (!node.hidden && node.rank !== null) details.push(`rank ${node.rank}`);
@@ -182,12 +207,20 @@ export class GraphView {
   }
 
   pan(x: number, y: number): void {
+    this.#isFitted = false;
     this.#move(this.#shift.x + x, this.#shift.y + y);
+  }
+
+  /** The host has another size: what nobody has moved yet is fitted to it. */
+  resized(): void {
+    if (this.#isFitted) this.fit();
+    else this.#move(this.#shift.x, this.#shift.y);
   }
 
   /** Zoom by a factor; what is at this point of the host stays there. */
   zoomBy(factor: number, at?: Place): void {
     const { x, y } = at ?? { x: this.host.clientWidth / 2, y: this.host.clientHeight / 2 };
+    this.#isFitted = false;
     const zoom = Math.min(Math.max(this.#zoom * factor, zooms.least), zooms.most);
     const ratio = zoom / this.#zoom;
     this.#zoom = zoom;
@@ -203,20 +236,18 @@ export class GraphView {
     this.zoomBy(1 / zooms.factor);
   }
 
-  /** All of it, as large as there is room, and never larger than life. Of what is too large to be read, the root. */
+  /** All of it, where it can be read then; else what is around the root. */
   fit(): void {
-    const { clientWidth, clientHeight } = this.host;
-    const all = Math.min(clientWidth / this.#size.width, clientHeight / this.#size.height, 1);
-    this.#zoom = Math.max(all, 0.4);
-    this.#place();
-    if (all >= 0.4) {
-      this.#move(
-        (clientWidth - this.#size.width * this.#zoom) / 2,
-        (clientHeight - this.#size.height * this.#zoom) / 2,
-      );
-    } else this.centre(this.lineage.root);
+    this.overview();
+    if (this.#zoom < zooms.readable) {
+      this.#zoom = zooms.near;
+      this.#place();
+      this.#centre(this.lineage.root);
+    }
+    this.#isFitted = true;
   }
 
+  /** All of it, as large as there is room, and never larger than life. */
   overview(): void {
     const { clientWidth, clientHeight } = this.host;
     this.#zoom = Math.max(Math.min(clientWidth / this.#size.width, clientHeight / this.#size.height, 1), zooms.least);
@@ -224,7 +255,7 @@ export class GraphView {
     this.#move((clientWidth - this.#size.width * this.#zoom) / 2, (clientHeight - this.#size.height * this.#zoom) / 2);
   }
 
-  centre(id: string): void {
+  #centre(id: string): void {
     const [x, y] = this.#drawn.get(id)!.corner;
     this.#move(
       this.host.clientWidth / 2 - (x + box.width / 2) * this.#zoom,
@@ -240,10 +271,9 @@ export class GraphView {
       if (from < 8) return 8 - from;
       return to > room - 8 ? room - 8 - to : 0;
     };
-    this.pan(
-      missing(x, box.width, this.#shift.x, this.host.clientWidth),
-      missing(y, box.height, this.#shift.y, this.host.clientHeight),
-    );
+    const across = missing(x, box.width, this.#shift.x, this.host.clientWidth);
+    const down = missing(y, box.height, this.#shift.y, this.host.clientHeight);
+    if (across || down) this.pan(across, down);
   }
 
   // -- what is looked at --
@@ -278,13 +308,18 @@ export class GraphView {
 
   /** Show what a version stands on, and what stands on it; of a merge, its trunk and branches. */
   #light(id: string): void {
-    const roles = this.lineage.roles(id);
-    for (const { edge, path } of this.#lines) {
-      path.classList.toggle("lit", edge.child === id || edge.parent === id);
-    }
-    for (const [other, { link }] of this.#drawn) {
-      link.classList.toggle("lit-trunk", roles.get(other) === "trunk");
-      link.classList.toggle("lit-branch", roles.get(other) === "branch" || roles.get(other) === "base");
+    this.#litLines.replaceChildren(
+      ...(this.#routed.get(id) ?? []).map(({ edge, points }) =>
+        svg("path", { class: `${classesOf(edge)} lit`, d: curve(points) }),
+      ),
+    );
+    for (const lit of this.#litBoxes) lit.classList.remove("lit-trunk", "lit-branch");
+    this.#litBoxes = [];
+    for (const [other, role] of this.lineage.roles(id)) {
+      const link = this.#drawn.get(other)?.link;
+      if (!link) continue;
+      link.classList.add(role === "trunk" ? "lit-trunk" : "lit-branch");
+      this.#litBoxes.push(link);
     }
   }
 
@@ -422,6 +457,31 @@ function text(kind: string, x: number, y: number, content: string): SVGTextEleme
   const element = svg("text", { class: kind, x, y });
   element.textContent = content;
   return element;
+}
+
+function classesOf(edge: LineageEdge): string {
+  return ["line", edge.relation, ...(edge.role ? [edge.role] : [])].join(" ");
+}
+
+/**
+ * All edges, cut where they pass a layer, and what lies in one part of the drawing as one path. Whole edges would reach
+ * across half of it, and be painted again for each piece of it that comes into sight: with 1,000 versions that took most of the time.
+ */
+function drawnInCells(routed: Routed[]): SVGGElement {
+  const cells = new Map<string, { classes: string; pieces: string[] }>();
+  for (const { edge, points } of routed) {
+    const classes = classesOf(edge);
+    for (let index = 1; index < points.length; index++) {
+      const [from, to] = [points[index - 1]!, points[index]!];
+      const cell = `${classes} ${from[0]} ${Math.floor((from[1] + to[1]) / 2 / cellHeight)}`;
+      const found = cells.get(cell) ?? { classes, pieces: [] };
+      cells.set(cell, found);
+      found.pieces.push(curve([from, to]));
+    }
+  }
+  const group = svg("g", {});
+  group.append(...[...cells.values()].map(({ classes, pieces }) => svg("path", { class: classes, d: pieces.join("") })));
+  return group;
 }
 
 /** From parent to child, level at each point. */

@@ -18,7 +18,7 @@ if (host && data) {
   press("zoom-all", () => view.overview());
   press("zoom-root", () => view.focus(lineage.root));
   search(view, lineage);
-  new ResizeObserver(() => view.pan(0, 0)).observe(host);
+  new ResizeObserver(() => view.resized()).observe(host);
   // after the next frame it is on the screen
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
