@@ -99,6 +99,12 @@ def proposed(refusal: Refusal, composition: Composition, layers: Sequence[str]) 
             yield from without(reversed(firsts(facts["paths"])), layers)
         case "recalled-in-plan":
             yield from without(firsts(facts["paths"]), layers)
+        case "replacement-conflict":
+            yield from without(readable(facts["versions"]), layers)
+        case "unsupported-feature" | "module-not-in-base":
+            yield from without(readable([facts["reference"]]), layers)
+        case "module-not-in-result":
+            yield Remedy("set:ranks=", "Drop the ranks for some modules", "Every module then has the same.")
         case "no-exact-adapter":
             yield Remedy(
                 "set:size=rank",

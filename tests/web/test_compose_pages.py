@@ -88,6 +88,7 @@ def team(site: Site) -> User:
             ["set:size=rank", "set:size=energy", "set:output=model"],
         ),
         ([*layers("team/tools@1.0.0"), ("output", "model")], "base-not-stored", ["set:output=adapter"]),
+        ([*layers("team/tools@1.0.0"), ("size", "rank"), ("ranks", "x=2")], "module-not-in-result", ["set:ranks="]),
         (
             [
                 *layers("team/dialogue@1.0.0", "team/reasoning@1.0.0", "team/instruct@1.0.0"),
