@@ -85,10 +85,14 @@ def shown(value: Any) -> str:
 def gain_of(before: Any, after: Any) -> float | None:
     """None unless both are numbers, and the first is not 0."""
     numbers = [value for value in (before, after) if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) < 2 or not before or not all(math.isfinite(number) for number in numbers):
+    if len(numbers) < 2 or not before:
         return None
-    gain = (after - before) / abs(before)
-    return float(gain) if math.isfinite(gain) else None
+    try:
+        gain = (float(after) - float(before)) / abs(float(before))
+    except OverflowError:
+        # JSON knows integers that no float is
+        return None
+    return gain if math.isfinite(gain) else None
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

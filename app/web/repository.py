@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
@@ -179,7 +180,17 @@ def of_version(
             raise
         # of a repository that is gone itself this is refused again
         living = services.showing.view(caller, at, None)
-        return answer(request, caller, living, "repository_tombstone.html", tab, status=410, tombstone=error.facts)
+        at_time = error.facts["deleted_at"]
+        return answer(
+            request,
+            caller,
+            living,
+            "repository_tombstone.html",
+            tab,
+            status=410,
+            tombstone=error.facts,
+            deleted_at=None if at_time is None else datetime.fromisoformat(at_time),
+        )
     if (there := moved(request, view, at)) is not None:
         return there
     if view.version is None:

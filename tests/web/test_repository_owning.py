@@ -67,6 +67,8 @@ def test_what_is_refused_is_told_at_its_form_and_nothing_typed_is_lost(page: Pag
         moving.get_by_role("button", name="Move").click()
         expect(moving.get_by_role("alert")).to_contain_text(words)
         expect(page.get_by_role("alert")).to_have_count(1)
+        expect(moving.get_by_role("alert")).to_be_focused()
+        expect(form(page, "Delete a version").get_by_label("Version")).to_have_value("")
         expect(moving.get_by_label("Alias")).to_have_value(alias)
         expect(moving.get_by_label("Version")).to_have_value(version)
     check_accessible(page)

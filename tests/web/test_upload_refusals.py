@@ -27,7 +27,7 @@ def test_without_script_the_page_comes_back_with_the_refusal_at_its_field(site: 
     for name, case in sorted(cases().items()):
         response = send(rosa, case)
         errors = shown_error.findall(response.text)
-        if response.status_code != case.status or [field for field, _ in errors] != [case.field]:
+        if response.status_code != case.status or [field for field, _ in errors] != [case.at]:
             wrong[name] = f"{response.status_code} {errors}"
         typed = [value for field, value in case.typed.items() if field not in {"visibility", "namespace"}]
         for value in [*typed, *(reference for reference, _ in case.parents)]:
@@ -39,7 +39,7 @@ def test_without_script_the_page_comes_back_with_the_refusal_at_its_field(site: 
 
 def send(user: User, case: Case) -> Response:
     fields = {"namespace": owner, "name": mine.partition("/")[2]} | dict(case.typed)
-    parts = [(name, (None, value)) for name, value in fields.items()]
+    parts: list[tuple[str, tuple[str | None, str | bytes]]] = [(name, (None, value)) for name, value in fields.items()]
     for reference, weight in case.parents:
         parts += [("builds_on", (None, reference)), ("weights", (None, weight))]
     parts += [("files", (path, data)) for path, data in case.files.items()]
@@ -62,7 +62,7 @@ def test_with_a_script_the_field_is_gone_to(site: Site, signed_in: Callable[[Use
         expect(error, name).to_have_count(1)
         field = (error.get_attribute("id") or "").removesuffix("-error")
         focused = page.evaluate("document.activeElement.getAttribute('aria-describedby') ?? ''")
-        if field != case.field or f"{case.field}-error" not in focused.split():
+        if field != case.at or f"{case.at}-error" not in focused.split():
             wrong[name] = f"{field}, focus on {focused!r}: {error.inner_text()}"
     assert wrong == {}
     screenshot(page, "upload-refused")

@@ -15,7 +15,7 @@ mine = f"{owner}/target"
 class Case:
     """What is typed into a form that would be accepted without it."""
 
-    field: str
+    at: str
     """Where the refusal stands."""
     status: int
     """Of the page that a browser without script is answered with."""
@@ -24,7 +24,7 @@ class Case:
     """(reference, weight) of what it builds on."""
     files: Files = field(default_factory=lambda: dict(good))
     is_for_forms: bool = False
-    """No browser with a script, and no person, can send it: a field does not take it."""
+    """Not for a browser with a script: it is like another one, or no field takes it."""
 
 
 def prepare(site: Site) -> None:
@@ -46,7 +46,12 @@ def prepare(site: Site) -> None:
 
 
 def cases() -> dict[str, Case]:
-    files = {name: Case("files", 422, files=content) for name, (content, _) in bad.items()}
+    first = {problem: name for name, (_, problem) in reversed(bad.items())}
+    files = {
+        # in a browser one of each kind
+        name: Case("files", 422, files=content, is_for_forms=first[problem] != name)
+        for name, (content, problem) in bad.items()
+    }
     return files | {
         "a path that is none": Case("files", 422, files=good | {"a\u202eb.txt": b""}),
         "two files that are one elsewhere": Case("files", 422, files=good | {"a.txt": b"", "A.txt": b""}),
