@@ -26,7 +26,7 @@ export function drawLineage(parents: Parent[], itself: string): SVGSVGElement | 
   }
   for (const [index, parent] of parents.entries()) {
     const x = box.margin + index * (box.width + box.gap);
-    const under = parent.relation === "builds_on" ? `builds on it${times(parent.weight)}` : "initialized from it";
+    const under = parent.relation === "builds_on" ? `this builds on it${times(parent.weight)}` : "this started from it";
     svg.append(...node(x, box.margin, parent.reference, under, parent.relation));
   }
   svg.append(...node(bottom.x - box.width / 2, bottom.y, itself, "this version", "itself"));
