@@ -132,10 +132,14 @@ def proposed(refusal: Refusal, composition: Composition, layers: Sequence[str]) 
                 if pin == facts["pin"]
             )
         case _:
-            # whatever it is, it names the layer that it is about
-            place = layer_at(str(facts.get("pointer", "")), len(layers))
+            # whatever it is, it says by its pointer which layer or pin it is about
+            pointer = str(facts.get("pointer", ""))
+            place = layer_at(pointer, len(layers))
             if place is not None:
                 yield removal(place, layers)
+            for number, pin in enumerate(composition.pins):
+                if pointer == "/conflicts/" + pin.partition("@")[0].replace("~", "~0").replace("/", "~1"):
+                    yield Remedy(f"unpin:{number}", f"Drop the pin {pin}", "Each layer then stands on its own version.")
 
 
 def readable(versions: Sequence[Any]) -> list[str]:

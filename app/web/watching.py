@@ -15,7 +15,7 @@ from app.domain.lineage import Kind
 from app.domain.merge import MergeState
 from app.domain.names import RepositoryName
 from app.domain.recipe import Layer, OutputKind, Publish, Recipe
-from app.errors import Missing, RegistryError, ScopeMissing
+from app.errors import Missing, NotFound, RegistryError, ScopeMissing
 from app.services.merging import MergeView
 from app.services.registering import NewRepository
 from app.web.asking import requests
@@ -81,15 +81,21 @@ def refused_publication(made: MergeView) -> Refusal | None:
 
 
 def exactly(view: MergeView) -> Recipe:
-    """The recipe as it was resolved: an alias may name another version by now."""
+    """The recipe as it was resolved: an alias may name another version by now.
+
+    Raises: NotFound, without a name, where the reader may not see any more what was asked for.
+    """
     recipe, plan = view.merge.recipe, view.merge.plan
-    pins = {name: view.mask.references.get(version, "") for name, version in plan.pins}
+    asked = [*(branch.version for branch in plan.branches), *(version for _, version in plan.pins)]
+    if not view.mask.readable.issuperset(asked):
+        raise NotFound("a version that went into the result")
+    pins = {name: view.mask.references[version] for name, version in plan.pins}
     return replace(
         recipe,
         layers=tuple(
             Layer(branch.reference, layer.weight) for layer, branch in zip(recipe.layers, plan.branches, strict=True)
         ),
-        conflicts={name: reference.partition("@")[2] or recipe.conflicts[name] for name, reference in pins.items()},
+        conflicts={name: reference.partition("@")[2] for name, reference in pins.items()},
     )
 
 

@@ -105,6 +105,7 @@ def team(site: Site) -> User:
             ["unpin:0"],
         ),
         (layers("team/tools@1.0.0", "team/none@1.0.0"), "not-found", ["remove:1"]),
+        ([*layers("team/tools@1.0.0"), ("pin", "team/instruct@9.0.0")], "not-found", ["unpin:0"]),
         (layers("team/tools@1.0.0", "nonsense"), "invalid-reference", ["remove:1"]),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -199,6 +200,20 @@ def test_an_alias_that_moved_does_not_change_what_is_published(site: Site, team:
     version = done(team.get("/repositories/team/half/versions/3.1.0"))
     assert "team/dialogue@1.0.0" in {entry["reference"] for entry in version["merged_from"]}
     assert version["content_digest"] == merge["result"]["content_digest"]
+
+
+def test_who_lost_the_right_to_a_layer_publishes_nothing_and_is_told_no_name(site: Site, team: User) -> None:
+    lender = site.user("lender")
+    lender.publish("lender/lent", make_adapter(12))
+    merge = merged(team, {"layers": [{"adapter": "lender/lent@1.0.0"}, {"adapter": "team/tools@1.0.0"}]})
+    done(lender.patch("/repositories/lender/lent", {"visibility": "private"}))
+    shown = team.request("GET", f"/merges/{merge['id']}", headers=as_page).text
+    assert "You may not read the result any more" in shown
+    assert "lender/lent" not in shown
+    body = urlencode({"repository": "team/kept"})
+    refusal = team.request("POST", f"/merges/{merge['id']}/publish", headers={**as_page, **form}, content=body)
+    assert refusal.status_code == 404
+    assert "lender/lent" not in refusal.text
 
 
 def test_a_merge_is_shown_to_nobody_else(site: Site, team: User) -> None:
