@@ -139,3 +139,51 @@ def test_a_stopped_upload_goes_on_when_it_is_asked_for_again(site: Site, signed_
     page.get_by_role("button", name="Publish").click()
     page.wait_for_url("**/upload-ines/stopped?version=1.0.0")
     assert len(done(ines.get("/repositories/upload-ines/stopped/versions/1.0.0"))["files"]) == 3
+
+
+def test_an_answer_that_was_lost_makes_no_second_version(site: Site, signed_in: SignedIn, tmp_path: Path) -> None:
+    jana = site.user("upload-jana")
+    jana.publish("upload-jana/once", make_adapter(1))
+    page = signed_in(jana)
+    page.goto("/upload?repository=upload-jana/once")
+    page.locator("#files").set_input_files(written(tmp_path / "out", make_adapter(2).files))
+    lost: list[int] = []
+
+    def lose_the_first(route: Route) -> None:
+        if route.request.method != "POST" or lost:
+            route.continue_()
+            return
+        lost.append(route.fetch().status)
+        route.abort("connectionreset")
+
+    page.route("**/api/v1/repositories/upload-jana/once/versions", lose_the_first)
+    page.get_by_role("button", name="Publish").click()
+    page.wait_for_url("**/upload-jana/once?version=1.1.0")
+    assert lost == [201]
+    versions = done(jana.get("/repositories/upload-jana/once/versions"))["items"]
+    assert [version["version"] for version in versions] == ["1.1.0", "1.0.0"]
+
+
+def test_a_session_that_ended_costs_nothing_that_was_typed(site: Site, signed_in: SignedIn, tmp_path: Path) -> None:
+    kurt = site.user("upload-kurt")
+    page = signed_in(kurt)
+    page.goto("/upload")
+    paths = written(tmp_path / "out", make_adapter(1).files)
+    page.locator("#files").set_input_files(paths)
+    page.get_by_label("Name").fill("kept")
+    page.get_by_label("Notes on this version").fill("Typed before")
+    # in another tab
+    other = page.context.new_page()
+    other.goto("/")
+    other.locator(".site-nav summary").click()
+    other.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("link", name="Sign in")).to_be_visible()
+    page.get_by_role("button", name="Publish").click()
+    page.locator("#form-error").get_by_role("link", name="Sign in again").click()
+    page.get_by_label("Token").fill(kurt.token or "")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#resume")).to_contain_text("adapter_config.json")
+    expect(page.get_by_label("Notes on this version")).to_have_value("Typed before")
+    page.locator("#files").set_input_files(paths)
+    page.get_by_role("button", name="Publish").click()
+    page.wait_for_url("**/upload-kurt/kept?version=1.0.0")

@@ -17,6 +17,7 @@ import { sorted } from "../upload/picking";
 import { RepositoryPanel } from "../upload/repository_panel";
 import { Fault, type Rules } from "../upload/rules";
 import { Sending } from "../upload/sending";
+import { passing, pauseAfter } from "../upload/transfer";
 import { wire } from "../upload/wire";
 
 interface Data {
@@ -134,12 +135,28 @@ async function publish(signal: AbortSignal): Promise<Publication> {
     const digests = await sending.sendAll(chosen, signal);
     say("All files have arrived. Publishing.");
     try {
-      return await api<Publication>("POST", `/repositories/${repository.path}/versions`, asked(digests), { signal, key: newKey() });
+      return await posted(asked(digests), signal);
     } catch (error) {
       const forgotten = attempt === 1 ? missingIn(error, chosen) : undefined;
       if (forgotten === undefined) throw error;
       // it had arrived, longer ago than the registry keeps what nobody publishes
       await sending.forgetPath(forgotten);
+    }
+  }
+}
+
+/** Asks until there is an answer; with one key, so that an answer that was lost makes no second version. */
+async function posted(body: Record<string, unknown>, signal: AbortSignal): Promise<Publication> {
+  const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const path = `/repositories/${repository.path}/versions`;
+  for (let failures = 0; ; failures++) {
+    try {
+      return await api<Publication>("POST", path, body, { signal, key });
+    } catch (error) {
+      if (!(error instanceof Problem) || !(passing.has(error.status) || error.kind === "request-in-progress")) throw error;
+      const seconds = pauseAfter(failures);
+      say(`The registry does not answer. Asking again in ${duration(seconds)}.`);
+      await wire.wait(seconds, signal);
     }
   }
 }
@@ -166,11 +183,6 @@ function asked(digests: Record<string, string>): Record<string, unknown> {
   if (named.length > 0 || standsOnNothing) filled["builds_on"] = named;
   const create = repository.creation(fields.text("kind"), base || (files.contents?.config?.base ?? ""));
   return create === undefined ? filled : { ...filled, create };
-}
-
-/** For one publication: when its answer is lost, the same one sent again is not a second version. */
-function newKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 const button = byId("publish", HTMLButtonElement);
@@ -212,7 +224,10 @@ async function submitted(): Promise<void> {
       return;
     }
     say("");
-    if (error instanceof Problem) fields.refuse(error);
+    if (error instanceof Problem && (error.status === 401 || error.kind === "cross-site-request")) {
+      tab.write("interrupted", going);
+      fields.signInAgain();
+    } else if (error instanceof Problem) fields.refuse(error);
     else if (error instanceof Fault) fields.show("files", error.message);
     else throw error;
   }

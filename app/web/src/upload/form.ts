@@ -1,5 +1,5 @@
 import { Problem } from "../api";
-import { byId } from "./elements";
+import { byId, made } from "./elements";
 import { type FieldTable, fieldOf } from "./fields";
 import type { Memory } from "./memory";
 
@@ -40,17 +40,24 @@ export class FormFields {
   show(field: string | null, detail: string, row = 0): void {
     const text = sentence(detail);
     const place = field === null ? null : document.getElementById(`${field}-error`);
-    if (field === null || place === null) {
-      this.general.replaceChildren(Object.assign(document.createElement("p"), { textContent: text }));
-      this.general.hidden = false;
-      this.general.focus();
-      return;
-    }
+    if (field === null || place === null) return this.showGeneral(made("p", {}, text));
     place.textContent = text;
     place.hidden = false;
     const control = this.control(field, row);
     control?.setAttribute("aria-invalid", "true");
     control?.focus();
+  }
+
+  /** The session is over; what was typed comes back, and what was sent is there. */
+  signInAgain(): void {
+    const link = made("a", { href: `/login?next=${encodeURIComponent(location.pathname + location.search)}` }, "Sign in again");
+    this.showGeneral(made("p", {}, "You are not signed in any more. ", link, ": what was typed and what has arrived is kept."));
+  }
+
+  private showGeneral(...told: HTMLElement[]): void {
+    this.general.replaceChildren(...told);
+    this.general.hidden = false;
+    this.general.focus();
   }
 
   clearAll(): void {

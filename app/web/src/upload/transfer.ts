@@ -42,8 +42,8 @@ export const smallBytes = 4 * 2 ** 20;
 /** Parts under way at a time: while one is being stored the next is sent, and a cut loses no more than these. */
 export const parallel = 2;
 const longestWaitSeconds = 30;
-/** 0 is a cut. */
-const passing = new Set([0, 408, 425, 429, 500, 502, 503, 504]);
+/** Statuses of what may succeed when it is tried again; 0 is a cut. */
+export const passing = new Set([0, 408, 425, 429, 500, 502, 503, 504]);
 
 /** Sends a file whose digest is known. Throws: Problem; the signal's reason when it is aborted. */
 export async function send(file: Blob, digest: string, wire: Wire, watcher: Watcher, signal: AbortSignal): Promise<void> {
@@ -143,6 +143,11 @@ async function allOf(lanes: Promise<void>[], stop: () => void): Promise<void> {
   for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
+/** Seconds until it is tried again after so many failures before this one. */
+export function pauseAfter(failures: number): number {
+  return Math.min(longestWaitSeconds, 0.5 * 2 ** failures);
+}
+
 /** Tries again what a cut connection or a busy registry stopped, each time a little later, for as long as the page is open. */
 class Patience {
   constructor(
@@ -162,7 +167,7 @@ class Patience {
         this.signal.throwIfAborted();
         if (!(error instanceof Problem) || !passing.has(error.status)) throw error;
         const told = error.body["retry_seconds"];
-        const seconds = typeof told === "number" ? told : Math.min(longestWaitSeconds, 0.5 * 2 ** failures);
+        const seconds = typeof told === "number" ? told : pauseAfter(failures);
         this.watcher.waiting(seconds);
         await this.wire.wait(seconds, this.signal);
       }
