@@ -27,20 +27,27 @@ async def get_services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
-def authenticate(request: Request, services: Services) -> Caller:
-    """By the token in the header, else by the session in the cookie. Raises: InvalidToken, TooManyRequests."""
+def authenticate(request: Request, services: Services, *, has_long_form: bool = False) -> Caller:
+    """By the token in the header, else by the session in the cookie; `has_long_form` as in a Policy.
+
+    Raises: InvalidToken, TooManyRequests, CrossSiteRequest.
+    """
     header = request.headers.get("authorization")
     request_id = request_id_of(request)
-    request.state.is_by_session = False
+    session = None
     try:
-        caller = caller_in_session(request, services) if header is None else None
-        if caller is None:
-            caller = caller_of(header, request_id, services)
+        session = caller_in_session(request, services) if header is None else None
+        caller = session or caller_of(header, request_id, services)
     except InvalidToken:
         # whoever tries tokens is counted as whoever has none
         count(request, services, Caller())
         raise
     count(request, services, caller)
+    request.state.is_by_session = session is not None
+    if session is not None and request.method not in safe_methods:
+        sessions.check_origin(request)
+        if not has_long_form:
+            sessions.check_form(request, sessions.sent_form_token(request))
     request.state.caller = caller
     return replace(caller, idempotency_key=getattr(request.state, "idempotency_key", None))
 
@@ -48,9 +55,7 @@ def authenticate(request: Request, services: Services) -> Caller:
 def caller_in_session(request: Request, services: Services) -> Caller | None:
     """None without a session, and of one that has ended: a cookie may outlive what it stands for."""
     secret = sessions.secret_of(request)
-    caller = None if secret is None else services.signing_in.caller(secret, request_id_of(request))
-    request.state.is_by_session = caller is not None
-    return caller
+    return None if secret is None else services.signing_in.caller(secret, request_id_of(request))
 
 
 def caller_of(header: str | None, request_id: str | None, services: Services) -> Caller:
@@ -108,11 +113,7 @@ class Policy:
         self, request: Request, services: ServicesDep, _described: Annotated[object, Depends(bearer)] = None
     ) -> Caller:
         """Raises: InvalidToken, Unauthenticated, CrossSiteRequest, ScopeMissing, TooManyRequests."""
-        caller = authenticate(request, services)
-        if request.method not in safe_methods and request.state.is_by_session:
-            sessions.check_origin(request)
-            if not self.has_long_form:
-                sessions.check_form(request, sessions.sent_form_token(request))
+        caller = authenticate(request, services, has_long_form=self.has_long_form)
         if caller.user_id is None:
             if not (self.allows_anonymous and caller.sees_public):
                 raise Unauthenticated

@@ -10,6 +10,7 @@ from app.api.problems import by_name, request_id_of
 from app.domain.caller import Caller
 from app.errors import CrossSiteRequest, InsecureSignIn, InvalidToken
 from app.services.signing_in import form_token, new_secret
+from app.web.problem_pages import wants_page
 from app.web.site import PageRoute, SignedIn, Visitor, on_this_site, page, to
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -42,6 +43,8 @@ def sign_in(
         count(request, services, Caller())
         secret, _ = services.signing_in.begin(token.strip(), request_id_of(request))
     except (CrossSiteRequest, InsecureSignIn, InvalidToken) as error:
+        if not wants_page(request.headers.get("accept")):
+            raise
         return shown(request, caller, next, error)
     earlier = sessions.secret_of(request)
     if earlier is not None:
