@@ -4,6 +4,7 @@ It needs `huggingface_hub` and nothing of ours. Each chapter's outcome is printe
 """
 
 import hashlib
+import inspect
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import (
+    _CACHED_NO_EXIST,
     CommitOperationAdd,
     CommitOperationCopy,
     CommitOperationDelete,
@@ -21,6 +23,7 @@ from huggingface_hub import (
     get_safetensors_metadata,
     hf_hub_download,
     snapshot_download,
+    try_to_load_from_cache,
 )
 from huggingface_hub.utils import (
     EntryNotFoundError,
@@ -65,6 +68,8 @@ def repositories():
     assert not api.repo_exists(name, repo_type="dataset")
     refused(RepositoryNotFoundError, api.model_info, f"{me}/nothing")
     api.auth_check(name)
+    if "write" in inspect.signature(api.auth_check).parameters:
+        api.auth_check(name, write=True)
     assert len(api.model_info(name).sha) == 40
 
 
@@ -87,6 +92,10 @@ def a_folder_becomes_a_version():
     assert [commit.title for commit in commits][0] == "weights"
     assert commits[0].message == "of all"
     assert commits[0].authors == [me]
+    assert [commit.commit_id for commit in api.list_repo_commits(name, formatted=True)][0] == made.oid
+    assert not api.list_repo_refs(name, include_pull_requests=True).pull_requests
+    assert api.model_info(name, expand=["sha", "siblings"]).sha == made.oid
+    assert api.model_info(name, securityStatus=True).sha == made.oid
 
 
 @chapter
@@ -270,6 +279,8 @@ def caches():
     snapshot_download(name, local_dir=local)
     assert sha256(local / "files" / "large.bin") == sha256(work / "large.bin")
     refused(EntryNotFoundError, hf_hub_download, name, "absent.txt")
+    # remembered: it is not asked for again
+    assert try_to_load_from_cache(name, "absent.txt") is _CACHED_NO_EXIST
     refused(RevisionNotFoundError, hf_hub_download, name, "README.md", revision="absent")
 
 
@@ -305,6 +316,20 @@ def refusals():
     else:
         raise AssertionError("broken weights were taken")
     assert api.list_repo_commits(name)[0].title != f"Upload {weights.name} with huggingface_hub"
+    bad_card = b"---\ntags: [\n---\n"
+    refused(ValueError, api.upload_file, path_or_fileobj=bad_card, path_in_repo="README.md", repo_id=name)
+    added = [CommitOperationAdd("x", b"y")]
+    for call in (
+        lambda: api.create_commit(name, added, commit_message="z", create_pr=True),
+        lambda: api.super_squash_history(name),
+        lambda: api.create_discussion(name, title="words", description="more words"),
+    ):
+        try:
+            call()
+        except HfHubHTTPError as error:
+            assert "this registry has no" in str(error), error
+        else:
+            raise AssertionError("what is not here was done")
     wrong = HfApi(token="glu_wrong")
     refused(Exception, wrong.whoami)
     refused(HfHubHTTPError, wrong.create_repo, "x")

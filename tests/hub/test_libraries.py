@@ -39,11 +39,17 @@ with torch.no_grad():
     fresh.load_adapter("alice/pushed")
     adapted = fresh.eval()(tokens).logits
     whole = AutoModelForCausalLM.from_pretrained("alice/pushed").eval()(tokens).logits
+model.save_pretrained("saved")
+api.upload_folder(repo_id="alice/pushed", folder_path="saved", path_in_repo="in/folder")
+with torch.no_grad():
+    fresh = AutoModelForCausalLM.from_pretrained("alice/base")
+    lower = PeftModel.from_pretrained(fresh, "alice/pushed", subfolder="in/folder").eval()(tokens).logits
 state, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict("alice/diffused")
 print(json.dumps({
     "base_model": PeftConfig.from_pretrained("alice/pushed").base_model_name_or_path,
     "peft": float((expected - loaded).abs().max()),
     "load_adapter": float((expected - adapted).abs().max()),
+    "subfolder": float((expected - lower).abs().max()),
     "auto": float((expected - whole).abs().max()),
     "scale": float(expected.abs().max()),
     "diffusers": len(state),
@@ -63,7 +69,7 @@ def test_peft_transformers_and_diffusers_push_and_pull(hub: Hub) -> None:
     pushed(alice, create(alice, "diffused"), {"pytorch_lora_weights.safetensors": save(unet)})
     told = hub.run(libraries, user=alice)
     assert told["base_model"] == "alice/base"
-    for way in ("peft", "load_adapter", "auto"):
+    for way in ("peft", "subfolder", "load_adapter", "auto"):
         assert told[way] <= 1e-5 * told["scale"], way
     assert told["diffusers"] == 2
     assert {"peft", "lora", "base_model:adapter:alice/base"} <= set(told["tags"])
@@ -139,6 +145,7 @@ def test_the_hf_command_uploads_and_downloads(hub: Hub, tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
+    hf("auth", "login", "--token", str(alice.token))
     assert "alice" in hf("auth", "whoami")
     hf("upload", "alice/by-command", str(folder))
     hf("upload", "alice/by-command", str(folder), "again", "--revision", "dev")

@@ -1,11 +1,14 @@
 """What was published over REST, read with the Hub's own client."""
 
+import pytest
+
 from tests.api.conftest import make_adapter
-from tests.hub.conftest import Hub
+from tests.hub import talking
+from tests.hub.conftest import Hub, environments
 
 read = """
 import json, sys
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download, get_safetensors_metadata
+from huggingface_hub import HfApi, snapshot_download
 api = HfApi()
 name = sys.argv[1]
 info = api.model_info(name, files_metadata=True)
@@ -23,7 +26,6 @@ print(json.dumps({
     "listed": [m.id for m in api.list_models(filter="base_model:adapter:org/base")],
     "commits": [c.title for c in api.list_repo_commits(name)],
     "paths": [p.path for p in api.get_paths_info(name, ["README.md", "absent", "sub"])],
-    "tensors": sorted(get_safetensors_metadata(name, revision="1.0.0", ).files_metadata) if False else None,
     "exists": [api.repo_exists(name), api.file_exists(name, "README.md"), api.file_exists(name, "x"),
                api.revision_exists(name, "1.0.0"), api.revision_exists(name, "9.0.0"),
                api.repo_exists("alice/none"), api.repo_exists(name, repo_type="dataset")],
@@ -51,3 +53,30 @@ def test_a_version_published_over_rest_is_a_repository_to_the_client(hub: Hub) -
     assert said["paths"] == ["README.md", "sub"]
     assert said["exists"] == [True, True, False, True, False, False, False]
     assert said["me"] == "alice"
+
+
+count = """
+import json
+from huggingface_hub import HfApi
+api = HfApi()
+print(json.dumps({
+    "entries": len({entry.path for entry in api.list_repo_tree("alice/wide", recursive=True)}),
+    "commits": len({commit.commit_id for commit in api.list_repo_commits("alice/tall")}),
+    "models": len({model.id for model in api.list_models(author="alice")}),
+    "limited": len(list(api.list_models(author="alice", limit=52))),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_clients_read_lists_to_their_end_page_by_page(hub: Hub) -> None:
+    alice = hub.user("alice")
+    lines = [talking.file_line(f"{number % 250}/{number}.txt", b"x") for number in range(900)]
+    assert talking.post(alice, talking.create(alice, "wide"), [talking.header(), *lines]).status_code == 200
+    tall = talking.create(alice, "tall")
+    for number in range(53):
+        talking.pushed(alice, tall, {"a.txt": str(number).encode()})
+        alice.repository(f"model-{number}")
+    for client in ("0.36", "2.4"):
+        told = hub.run(count, user=alice, python=str(environments / f"hub-{client}" / "bin" / "python"))
+        assert told == {"entries": 1150, "commits": 54, "models": 55, "limited": 52}, client
