@@ -80,6 +80,10 @@ export class Lineage {
     return [...new Set(this.below(id).map((edge) => edge.child))];
   }
 
+  isAncestor(id: string): boolean {
+    return this.#ancestors.has(id) && id !== this.root;
+  }
+
   /** The neighbours away from the root: of an ancestor its parents, of others their children, of the root both. */
   outward(id: string): string[] {
     if (id === this.root) return [...this.parents(id), ...this.children(id)];

@@ -163,26 +163,27 @@ export class GraphView {
     link.append(text("detail", 11, 36, details.join(" · ")));
     this.#drawn.set(id, { link, corner: [x, y] });
     if (!this.lineage.isCollapsible(id)) return [link];
-    return [link, this.#drawToggle(id, x, y)];
+    return [link, ...this.#drawToggle(id, x, y)];
   }
 
-  /** For the pointer; with the keyboard it is the space bar, and the label tells of it. */
-  #drawToggle(id: string, x: number, y: number): SVGElement {
-    const isAncestor = this.lineage.outward(id)[0] === this.lineage.parents(id)[0];
-    const toggle = svg("g", {
+  /** For the pointer; with the keyboard it is the space bar, and the description tells of it. */
+  #drawToggle(id: string, x: number, y: number): SVGElement[] {
+    const isAncestor = this.lineage.isAncestor(id);
+    const [toX, toY] = [isAncestor ? x - 12 : x + box.width + 12, y + box.height / 2];
+    const isCollapsed = this.collapsed.has(id);
+    const toggle = svg("path", {
       class: "toggle",
-      transform: `translate(${isAncestor ? x - 12 : x + box.width + 12} ${(y + box.height / 2).toFixed(1)})`,
+      // one element: there may be a thousand of them
+      d: `M9 0A9 9 0 1 1 -9 0A9 9 0 1 1 9 0M-4 0H4${isCollapsed ? "M0 -4V4" : ""}`,
+      transform: `translate(${toX} ${toY.toFixed(1)})`,
       "data-toggle": id,
       "aria-hidden": "true",
     });
-    const isCollapsed = this.collapsed.has(id);
-    toggle.append(svg("circle", { r: 9 }));
-    toggle.append(svg("path", { d: isCollapsed ? "M-4 0H4M0 -4V4" : "M-4 0H4" }));
-    if (isCollapsed) {
-      toggle.append(text("behind", isAncestor ? -14 : 14, 4, `${this.lineage.countBehind(id, this.collapsed)}`));
-      if (isAncestor) toggle.lastElementChild!.setAttribute("text-anchor", "end");
-    }
-    return toggle;
+    if (!isCollapsed) return [toggle];
+    const count = text("behind", toX + (isAncestor ? -14 : 14), toY + 4, `${this.lineage.countBehind(id, this.collapsed)}`);
+    if (isAncestor) count.setAttribute("text-anchor", "end");
+    count.setAttribute("aria-hidden", "true");
+    return [toggle, count];
   }
 
   // -- what is in sight --
