@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from app.kernel.buffers import Buffers
 from app.kernel.factors import Factors, fits_float32
 from app.kernel.rounding import round_once
 from app.kernel.vectorized import concatenate
@@ -30,6 +31,7 @@ class Addition:
     def __init__(self, stack: Sequence[Factors], dtype: torch.dtype) -> None:
         self.stack = stack
         self.dtype = dtype
+        self.buffers = Buffers()
         self.a, self.b = concatenate(stack, torch.float32 if dtype is torch.bfloat16 else torch.float64)
         if not (fits_float32(self.a) and fits_float32(self.b)):
             self.a, self.b = concatenate(stack, torch.float64)
@@ -38,14 +40,19 @@ class Addition:
         """Rows of W + ΔW, rounded once.
 
         Args:
-            base: those rows of W, [rows, in], of any floating dtype; overwritten where it has the sum's own.
+            base: those rows of W, [rows, in], of any floating dtype.
 
-        Returns: [rows, in].
+        Returns: [rows, in], new memory.
         """
-        change, base = self.b[first:last] @ self.a, base.to(self.a.dtype)
-        if self.a.dtype is torch.float64 or float(change.norm()) <= small_change * float(base.norm()):
-            return round_once(base.add_(change), self.dtype)
-        return self.add_carefully(base, change, first)
+        dtype, device = self.a.dtype, self.a.device
+        shape = (last - first, self.a.shape[1])
+        change = torch.mm(self.b[first:last], self.a, out=self.buffers.take("change", shape, dtype, device))
+        sum_with = self.buffers.take("base", shape, dtype, device).copy_(base)
+        if dtype is torch.float64 or float(change.norm()) <= small_change * float(sum_with.norm()):
+            rounded = round_once(sum_with.add_(change), self.dtype)
+            # a float64 result is the working memory itself
+            return rounded.clone() if rounded is sum_with else rounded
+        return self.add_carefully(sum_with, change, first)
 
     def add_carefully(self, base: Tensor, change: Tensor, first: int) -> Tensor:
         """Both ends of what each value may be are rounded; where they differ, the exact sum decides."""

@@ -17,8 +17,8 @@ value_bytes = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 output_bytes = {Dtype.FLOAT32: 4, Dtype.BFLOAT16: 2, Dtype.FLOAT16: 2}
 batch_bytes = 256 << 20
 """Joined float64 factors of the modules that the worker decomposes in one call."""
-tile_values = 1 << 19
-tiles_at_once = 64
+tile_values = 1 << 20
+tiles_at_once = 32
 """Of a base model, in the threads of one worker and waiting to be written."""
 element_tile_values = 1 << 18
 """Of one tile of an element-wise method, or one row."""

@@ -37,7 +37,7 @@ from app.worker.tensors import (
     write_tensors,
 )
 
-tile_values = 1 << 19
+tile_values = 1 << 20
 """Values of one piece of work: small enough for a processor's caches, large enough for its matrix product."""
 
 copied_suffixes = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".py")
