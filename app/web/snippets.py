@@ -121,12 +121,16 @@ def curl(use: Use) -> Snippet:
     return Snippet("curl", "\n".join(lines))
 
 
-def opened(use: Use, *, to_merge: bool = False) -> list[str]:
+def program(imports: list[str], lines: list[str]) -> str:
+    """What is imported, in the usual order, and what is done."""
+    standard = ["import os", ""] if any("os.environ" in line for line in lines) else []
+    return "\n".join([*standard, *sorted(imports), "", *lines])
+
+
+def opened(use: Use, *, to_merge: bool = False) -> str:
     """The registry, as a program opens it."""
-    if use.version.is_public and not to_merge:
-        return ["from glulam import Registry", "", f"registry = Registry({quoted(use.address)})"]
-    registry = f"registry = Registry({quoted(use.address)}, token={from_environment})"
-    return ["import os", "", "from glulam import Registry", "", registry]
+    token = "" if use.version.is_public and not to_merge else f", token={from_environment}"
+    return f"registry = Registry({quoted(use.address)}{token})"
 
 
 def merged(use: Use) -> list[str]:
@@ -137,32 +141,42 @@ def merged(use: Use) -> list[str]:
 
 
 def client(use: Use) -> Snippet:
-    pulled = f"folder = registry.pull({quoted(use.version.reference)}, to={quoted(use.folder)})"
-    if not use.is_stacked:
-        return Snippet("Python", "\n".join([*opened(use), pulled]))
-    merging = "# or merged with all that it builds on: one adapter for the bare base model"
-    return Snippet("Python", "\n".join([*opened(use, to_merge=True), pulled, "", merging, *merged(use)]))
+    lines = [
+        opened(use, to_merge=use.is_stacked),
+        f"folder = registry.pull({quoted(use.version.reference)}, to={quoted(use.folder)})",
+    ]
+    if use.is_stacked:
+        lines += ["", "# or merged with all that it builds on: one adapter for the bare base model", *merged(use)]
+    return Snippet("Python", program(["from glulam import Registry"], lines))
 
 
-def fetched(use: Use) -> tuple[list[str], str]:
-    """How a folder comes here that a library can load, and what is to be known of it."""
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A part of a program, and what is to be known of it."""
+
+    imports: list[str]
+    lines: list[str]
+    note: str = ""
+
+
+def fetched(use: Use) -> Loading:
+    """How a folder comes here that a library can load."""
     if use.is_stacked:
         note = "This adapter was trained on top of others: here it comes merged with them, as the bare base model needs it."
-        return [*opened(use, to_merge=True), *merged(use)], note
+        return Loading(["from glulam import Registry"], [opened(use, to_merge=True), *merged(use)], note)
     token = "" if use.version.is_public else f", token={from_environment}"
     pinned = f"{quoted(use.repository)}, revision={quoted(use.number)}, endpoint={quoted(use.address)}"
-    lines = ["from huggingface_hub import snapshot_download", "", f"folder = snapshot_download({pinned}{token})"]
-    return (["import os", "", *lines] if token else lines), ""
+    return Loading(["from huggingface_hub import snapshot_download"], [f"folder = snapshot_download({pinned}{token})"])
 
 
-def loaded_base(use: Use) -> tuple[list[str], str]:
+def loaded_base(use: Use) -> Loading:
     """How a program loads the base model, and where it comes from."""
     task = None if use.facts is None else use.facts.task_type
     auto = auto_classes.get(task or "", "AutoModelForCausalLM")
-    lines = [f"from transformers import {auto}", "", f"base = {auto}.from_pretrained({quoted(use.base)})"]
+    origin = "The base model comes from where you always get it."
     if use.base_is_here:
-        return lines, f"The base model is in this registry, too: with HF_ENDPOINT={use.address} it comes from here."
-    return lines, "The base model comes from where you always get it."
+        origin = f"The base model is in this registry, too: with HF_ENDPOINT={use.address} it comes from here."
+    return Loading([f"from transformers import {auto}"], [f"base = {auto}.from_pretrained({quoted(use.base)})"], origin)
 
 
 def noted(*notes: str) -> str:
@@ -170,28 +184,30 @@ def noted(*notes: str) -> str:
 
 
 def peft(use: Use) -> Snippet:
-    (fetch, note), (base, origin) = fetched(use), loaded_base(use)
-    loading = ["", "from peft import PeftModel", "", "model = PeftModel.from_pretrained(base, folder)"]
-    return Snippet("PEFT", "\n".join([*fetch, "", *base, *loading]), noted(note, origin))
+    adapter, base = fetched(use), loaded_base(use)
+    imports = [*adapter.imports, *base.imports, "from peft import PeftModel"]
+    lines = [*adapter.lines, *base.lines, "model = PeftModel.from_pretrained(base, folder)"]
+    return Snippet("PEFT", program(imports, lines), noted(adapter.note, base.note))
 
 
 def transformers(use: Use) -> Snippet:
-    (fetch, note), (base, origin) = fetched(use), loaded_base(use)
-    lines = [*fetch, "", *base, "base.load_adapter(str(folder))"]
-    return Snippet("transformers", "\n".join(lines), noted(note, origin, "PEFT has to be installed beside it."))
+    adapter, base = fetched(use), loaded_base(use)
+    lines = [*adapter.lines, *base.lines, "base.load_adapter(str(folder))"]
+    note = noted(adapter.note, base.note, "PEFT has to be installed beside it.")
+    return Snippet("transformers", program([*adapter.imports, *base.imports], lines), note)
 
 
 def diffusers(use: Use) -> Snippet:
-    fetch, note = fetched(use)
-    pipeline = f"pipeline = DiffusionPipeline.from_pretrained({quoted(use.base)})"
-    lines = [*fetch, "", "from diffusers import DiffusionPipeline", "", pipeline]
+    adapter = fetched(use)
+    imports = [*adapter.imports, "from diffusers import DiffusionPipeline"]
+    lines = [*adapter.lines, f"pipeline = DiffusionPipeline.from_pretrained({quoted(use.base)})"]
     if not use.is_stacked and any(file.path == diffusers_weights for file in use.version.files):
         lines.append(f"pipeline.load_lora_weights(folder, weight_name={quoted(diffusers_weights)})")
     else:
         part = "unet" if use.has_modules(unet_parts) else "transformer"
-        lines += ["", "from peft import PeftModel", ""]
+        imports.append("from peft import PeftModel")
         lines.append(f"pipeline.{part} = PeftModel.from_pretrained(pipeline.{part}, folder)")
-    return Snippet("diffusers", "\n".join(lines), note)
+    return Snippet("diffusers", program(imports, lines), adapter.note)
 
 
 def vllm(use: Use) -> Snippet:

@@ -171,6 +171,20 @@ def test_what_is_copied_is_what_is_shown(new_context: Open, owner: User) -> None
     assert page.evaluate("navigator.clipboard.readText()") == digest
 
 
+def test_what_is_copied_over_plain_http_is_what_is_shown(page: Page, owner: User) -> None:
+    """There browsers keep their clipboard from scripts."""
+    page.add_init_script("delete Navigator.prototype.clipboard")
+    page.goto(at)
+    button = page.get_by_role("button", name="Copy the digest")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Copied")).to_be_visible()
+    page.get_by_role("searchbox", name="Search adapters").focus()
+    page.keyboard.press("Control+V")
+    digest = done(owner.get("/repositories/page-owner/dialogue/versions/1.1.0"))["digest"]
+    expect(page.get_by_role("searchbox", name="Search adapters")).to_have_value(digest)
+
+
 def test_the_tool_that_was_chosen_is_chosen_the_next_time(page: Page, owner: User) -> None:
     page.goto(at)
     page.get_by_role("radio", name="glulam").focus()

@@ -1,5 +1,6 @@
 // What every page gains by a script; each works without it too.
 import "../style.css";
+import { copy } from "../copying";
 import { ago } from "../format";
 
 /** Buttons that copy the text of the element that they name: `<button data-copy="id">`. */
@@ -8,7 +9,7 @@ document.addEventListener("click", (event) => {
   const source = button && document.getElementById(button.dataset.copy ?? "");
   if (!button || !source) return;
   const text = source instanceof HTMLInputElement ? source.value : (source.textContent ?? "");
-  void navigator.clipboard.writeText(text.trim()).then(() => {
+  void copy(text.trim()).then(() => {
     const before = button.textContent;
     button.textContent = "Copied";
     button.disabled = true;
