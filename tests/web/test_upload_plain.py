@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Page, expect
 
-from tests.api.conftest import User, done, make_adapter
+from tests.api.conftest import User, done, make_adapter, refused
 from tests.web.conftest import Site, sign_in
 from tests.web.test_upload import written
 
@@ -136,3 +136,23 @@ def go_to(page: Page, id: str) -> None:
             assert outline != "none", f"nothing shows that {id} has the focus"
             return
     raise AssertionError(f"{id} is not reached by the Tab key")
+
+
+def test_a_form_that_is_none_of_its_own_pages_publishes_nothing(site: Site, signed_in: Callable[[User], Page]) -> None:
+    """The session's cookie alone is not enough; the token stands among the form's fields, behind the files."""
+    lara = site.user("forged-lara")
+    page = signed_in(lara)
+    files: dict[str, str | float | bool | bytes | FilePayload] = {"namespace": lara.name, "name": "forged"}
+    for token in (None, "", "forged"):
+        form = {**files} if token is None else {**files, "csrf_token": token}
+        answer = page.request.post("/upload", multipart=form, headers={"Accept": "text/html"})
+        assert answer.status == 403
+        assert "form&#39;s token is missing" in answer.text()
+    own = page.locator('meta[name="csrf-token"]').get_attribute("content") or ""
+    elsewhere = {"Accept": "text/html", "Origin": "https://elsewhere.example"}
+    assert page.request.post("/upload", multipart={**files, "csrf_token": own}, headers=elsewhere).status == 403
+    # with it, it is the form itself that is looked at
+    answer = page.request.post("/upload", multipart={**files, "csrf_token": own}, headers={"Accept": "text/html"})
+    assert answer.status == 422
+    assert "No file was chosen." in answer.text()
+    refused(lara.get("/repositories/forged-lara/forged"), 404, "not-found")
