@@ -1,5 +1,6 @@
 """The upload form: with a script, which reads files before it sends them and goes on where it was cut; and without one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -43,6 +44,7 @@ FormPublisher = Annotated[Caller, Depends(Policy(Scope.WRITE, has_long_form=True
 
 rows_without_script = 3
 """For parents: a page without script cannot add any."""
+begins_with_word = re.compile(r"[a-z]+[ ,:]")
 most_suggestions = 12
 most_versions_looked_at = 5
 
@@ -213,9 +215,16 @@ def shown(
         visibilities=Visibility,
         parents=[*zip(asked.builds_on, asked.weights, strict=True), *([("", "")] * blank)],
         error=error,
+        told=None if error is None else sentence(error.detail),
         concerned=None if error is None else refusals.field_of(error),
         data={"user": caller.name, "rules": rules(services), "fields": fields_told},
     )
+
+
+def sentence(detail: str) -> str:
+    """With a capital and a full stop; a name that it begins with stays as it is."""
+    begun = detail[0].upper() + detail[1:] if begins_with_word.match(detail) else detail
+    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
 
 
 fields_told = {"pointers": refusals.pointers, "problems": refusals.problems}

@@ -94,12 +94,18 @@ function isName(text: string): boolean {
   return /^[A-Za-z0-9._-]{1,96}$/.test(text) && !/--|\.\./.test(text) && !/^[-.]|[-.]$/.test(text);
 }
 
+/** The nearest name to what was typed. */
+function asName(text: string): string {
+  const near = text.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/-{2,}/g, "-").replace(/\.{2,}/g, ".");
+  return near.slice(0, 96).replace(/^[-.]+|[-.]+$/g, "") || "my-adapter";
+}
+
 /** What can be seen before anything is sent; shown at its field. */
 function isReady(): boolean {
   const obstacle = files.obstacle();
   if (obstacle !== null) fields.show("files", obstacle);
   else if (fields.text("name") === "") fields.show("repository", "Give it a name");
-  else if (!isName(fields.text("name"))) fields.show("repository", nameRule);
+  else if (!isName(fields.text("name"))) fields.show("repository", `${nameRule}: for example ${asName(fields.text("name"))}`);
   else if (parents.parents().some(({ weight }) => !Number.isFinite(weight))) fields.show("builds_on", "A weight is a number");
   else return true;
   return false;
@@ -122,7 +128,8 @@ async function checkParents(signal: AbortSignal): Promise<void> {
       await api("GET", `/repositories/${path}`, undefined, { signal });
     } catch (error) {
       if (!(error instanceof Problem) || ![404, 410, 422].includes(error.status)) throw error;
-      throw new Problem({ ...error.body, pointer, detail: `${reference} does not exist, or you may not read it: owner/name@version` });
+      const detail = version === "" ? `${reference} says no version: add one, as in ${name}@1.0.0` : `${reference} does not exist, or you may not read it`;
+      throw new Problem({ ...error.body, pointer, detail });
     }
   }
 }

@@ -111,7 +111,8 @@ function rowOf(pointer: string | undefined): number {
   return Number(/^\/builds_on\/(\d+)/.exec(pointer ?? "")?.[1] ?? 0);
 }
 
+/** With a capital and a full stop; a name that it begins with stays as it is. */
 export function sentence(detail: string): string {
-  const begun = detail.slice(0, 1).toUpperCase() + detail.slice(1);
+  const begun = /^[a-z]+[ ,:]/.test(detail) ? detail.slice(0, 1).toUpperCase() + detail.slice(1) : detail;
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }
