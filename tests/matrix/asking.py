@@ -24,7 +24,7 @@ hub_codes = {
 unsteady_headers = frozenset({"x-request-id", "content-length"})
 
 state_of_everything = (
-    "namespaces", "memberships", "tokens", "repositories", "redirects", "versions", "edges", "refs", "aliases",
+    "namespaces", "memberships", "tokens", "sessions", "repositories", "redirects", "versions", "edges", "refs", "aliases",
     "alias_events", "uploads", "receipts", "blobs", "base_model_aliases", "merge_requests", "audit_events",
     "stacks", "locks", "proposals", "recalls", "recall_marks", "webhooks", "deliveries",
 )  # fmt: skip

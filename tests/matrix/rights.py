@@ -160,7 +160,7 @@ def expected(row: Row, role: Role, state: State) -> Answer:
     """Deny by default: everything that is not named below is refused."""
     success = Answer(row.success)
     if row.right is Right.OPEN:
-        return success
+        return row.exceptions(role, state) or success
     if role is Role.REVOKED:
         return Answer((401,), "invalid-token")
     if role is Role.ANONYMOUS and not row.anonymous:

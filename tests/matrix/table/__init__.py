@@ -7,6 +7,7 @@ from tests.matrix.table import (
     merge_pages,
     merges,
     outside,
+    pages,
     repositories,
     repository_pages,
     stacks,
@@ -27,4 +28,5 @@ sections: dict[str, list[Row]] = {
     "stacks": stacks.rows,
     "hub": hub.rows,
     "outside": outside.rows,
+    "pages": pages.rows,
 }
