@@ -7,13 +7,16 @@ import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.api.conftest import User, done, make_adapter
 from tests.web.conftest import Site, check_accessible, screenshot, sign_in
-from tests.web.payloads import executed, payloads
+from tests.web.merging import merged
+from tests.web.payloads import executed
+from tests.web.test_repository_attacks import lines, weights
 
 SignedIn = Callable[[User], Page]
 
@@ -250,22 +253,38 @@ def test_a_waiting_merge_is_withdrawn(site: Site, team: User, signed_in: SignedI
     expect(form).to_have_count(0)
 
 
-def test_no_name_or_text_in_a_url_runs(site: Site, team: User, signed_in: SignedIn) -> None:
-    team.repository("described", description=" ".join(payloads[:40])[:9000])
-    team.publish("cabinet/described", make_adapter(9, base=payloads[0]))
-    page = signed_in(team)
-    page.goto("/merges/new?q=described")
+def test_no_text_of_an_adapter_and_none_in_a_url_runs(site: Site, signed_in: SignedIn) -> None:
+    attacker = site.user("merge-attacker")
+    attacker.repository("adapter", description="".join(lines)[:9_000])
+    base = {"name": lines[0], "revision": lines[5], "quantization": lines[6]}
+    attacker.publish("merge-attacker/adapter", weights(), base_model=base)
+    attacker.publish("merge-attacker/other", make_adapter(9, base=lines[1]))
+    page = signed_in(attacker)
+    # as something that fits, as something that does not, as a plan, and as a refusal
+    for query in (
+        "q=merge-attacker",
+        "q=merge-attacker&layer=merge-attacker/other@1.0.0",
+        "layer=merge-attacker/adapter@1.0.0&size=rank&rank=1",
+        "layer=merge-attacker/adapter@1.0.0&layer=merge-attacker/other@1.0.0",
+    ):
+        page.goto(f"/merges/new?{query}")
+        expect(page.locator("#plan-title")).to_be_visible()
+        assert "__xss" in page.locator("main").inner_text(), "it is shown, as text"
+        assert executed(page) == 0
+    # each module of the result is called by a payload
+    recipe = {"layers": [{"adapter": "merge-attacker/adapter@1.0.0"}], "output": {"rank": 1}}
+    merge = merged(attacker, recipe)
+    assert len(merge["report"]["per_module"]) > 150
+    page.goto(f"/merges/{merge['id']}")
+    expect(page.locator(".table-wrap.tall tbody tr")).to_have_count(len(merge["report"]["per_module"]))
     assert executed(page) == 0
-    for start in range(0, len(payloads), 30):
-        some = payloads[start : start + 30]
-        query = [("layer", text) for text in some] + [("weight", some[0]), ("q", some[-1]), ("method", some[1])]
-        query += [("pin", text) for text in some[:5]] + [("rank", some[2]), ("size", "rank"), ("ranks", some[3])]
-        page.goto(
-            str(
-                site.http.build_request(
-                    "GET", "/merges/new", params=[pair for pair in query if "\0" not in pair[1]]
-                ).url
-            )
-        )
+    page.goto("/merge-attacker/adapter/lineage")
+    expect(page.locator("#graph")).to_have_attribute("data-state", "drawn")
+    assert executed(page) == 0
+    for start in range(0, len(lines), 30):
+        some = lines[start : start + 30]
+        fields = [("layer", text) for text in some] + [("weight", some[0]), ("q", some[-1]), ("method", some[1])]
+        fields += [("pin", text) for text in some[:5]] + [("rank", some[2]), ("size", "rank"), ("ranks", some[3])]
+        page.goto(f"/merges/new?{urlencode(fields)}")
         expect(page.locator("#plan-title")).to_be_visible()
         assert executed(page) == 0
