@@ -55,9 +55,10 @@ def soft(text: str) -> Markup:
 
 
 def reference(text: str) -> Markup:
-    """A reference, its digest cut to what is enough to tell it from others."""
+    """A reference, its digest cut to what is enough to tell it from others; what stands after the @ stays in one line."""
     name, at, selector = text.partition("@")
-    return soft(f"{name}{at}{short(selector) if selector.startswith('sha256:') else selector}")
+    shown = short(selector) if selector.startswith("sha256:") else selector
+    return soft(name) + Markup('<span class="at">{}{}</span>').format(at, shown)
 
 
 def layer_name(layer: Any) -> str:
