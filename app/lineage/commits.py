@@ -3,22 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
-    CTE,
-    ColumnElement,
     Connection,
-    Integer,
-    Text,
-    any_,
     bindparam,
-    cast,
     delete,
     func,
-    literal,
     or_,
     select,
     text,
@@ -33,11 +26,13 @@ from app.domain.lineage import Edge, Relation, Role
 from app.domain.number import VersionNumber
 from app.domain.version import File
 from app.lineage import tables as t
-from app.lineage.access import can_read_commit
+from app.lineage.access import can_read_commit, values_of
 from app.lineage.codec import load_base
 from app.lineage.prepared import Prepared, inserting
 
 main = "main"
+Own, Origin = aliased(t.Version), aliased(t.Version)
+"""Of a commit: the version that it is, and the one that decides who may read it; made once, for that costs more than to ask."""
 
 unreachable_commits = text(
     """
@@ -189,8 +184,7 @@ def drop_ref(tx: Connection, repository: UUID, ref: str) -> bool:
 
 def selection(caller: Caller) -> Any:
     """The commits that the caller may read."""
-    c, r, n = t.Commit, t.Repository, t.Namespace
-    v, origin = aliased(t.Version), aliased(t.Version)
+    c, r, n, v, origin = t.Commit, t.Repository, t.Namespace, Own, Origin
     return (
         select(
             c.id,
@@ -231,10 +225,18 @@ def commit_of(row: Any) -> Commit:
     )
 
 
+@cache
+def at_id(is_admin: bool, sees_public: bool) -> Prepared:
+    """A commit by `repository` and `id`, for such callers."""
+    c = t.Commit
+    found = selection(Caller(is_admin=is_admin, sees_public=sees_public))
+    return Prepared(found.where(c.repository_id == bindparam("repository"), c.id == bindparam("id")))
+
+
 def get(tx: Connection, repository: UUID, id: str, caller: Caller) -> Commit | None:
     """None if it is not there, deleted, or not for the caller."""
-    c = t.Commit
-    row = tx.execute(selection(caller).where(c.repository_id == repository, c.id == id)).first()
+    values = {"repository": repository, "id": id, **values_of(caller)}
+    row = at_id(caller.is_admin, caller.sees_public).first(tx, values)
     return None if row is None else commit_of(row)
 
 
@@ -244,18 +246,6 @@ def with_prefix(tx: Connection, repository: UUID, prefix: str) -> str | None:
     statement = select(c.id).where(c.repository_id == repository, c.id.startswith(prefix, autoescape=True)).limit(2)
     found = list(tx.execute(statement).scalars())
     return found[0] if len(found) == 1 else None
-
-
-def at_ref(tx: Connection, repository: UUID, ref: str, caller: Caller) -> Commit | None:
-    """Where a ref is to the caller; None: it is not there for them.
-
-    Of `main` the newest commit that they may read: what they may not read, or what was deleted, is as if it had never been
-    committed. Any other branch is there for whoever may read its head.
-    """
-    if ref == main:
-        return heads(tx, [repository], caller).get(repository)
-    id = head(tx, repository, ref)
-    return None if id is None else get(tx, repository, id, caller)
 
 
 def refs(tx: Connection, repository: UUID) -> list[Ref]:
@@ -277,40 +267,6 @@ def files_of(tx: Connection, tree: str) -> tuple[File, ...]:
     return tuple(
         File(row.path, Digest(row.digest), row.size_bytes, row.kind, row.git_sha1) for row in tx.execute(statement)
     )
-
-
-def history(tx: Connection, repository: UUID, id: str, caller: Caller, limit: int) -> tuple[list[Commit], str | None]:
-    """A commit and those before it that the caller may read, newest first; and where the next page begins."""
-    line = line_from(caller, repository, id, limit + 1)
-    statement = selection(caller).join(line, line.c.id == t.Commit.id).where(line.c.is_readable).order_by(line.c.passed)
-    shown = [commit_of(row) for row in tx.execute(statement)]
-    return shown[:limit], shown[limit].id if len(shown) > limit else None
-
-
-def last_changes(
-    tx: Connection, repository: UUID, id: str, caller: Caller, paths: Collection[str]
-) -> dict[str, Commit]:
-    """By path, the last commit up to this one that changed the file there, as its history is to the caller.
-
-    What was changed by a commit that they may not read was changed, to them, by the next one that they may.
-    """
-    line, h = line_from(caller, repository, id), t.Change
-    place = line.c.passed + cast(line.c.is_readable, Integer) - 1
-    changed = (
-        select(h.path, func.min(place).label("place"))
-        .join(line, line.c.id == h.commit_id)
-        .where(h.path == any_(literal(list(paths), ARRAY(Text))))
-        .group_by(h.path)
-        .subquery()
-    )
-    statement = (
-        selection(caller)
-        .add_columns(changed.c.path)
-        .join(line, line.c.id == t.Commit.id)
-        .join(changed, changed.c.place == line.c.passed)
-        .where(line.c.is_readable)
-    )
-    return {row.path: commit_of(row) for row in tx.execute(statement)}
 
 
 def version_before(tx: Connection, commit_id: str) -> UUID | None:
@@ -367,53 +323,3 @@ def origin_of(tx: Connection, repository: UUID, head_id: str, digests: Collectio
     whole = set().union(*found.values())
     most = max(found, key=lambda id: len(found[id]))
     return most, found[most] == whole
-
-
-def heads(tx: Connection, repositories: Sequence[UUID], caller: Caller) -> dict[UUID, Commit]:
-    """By repository, the newest commit on `main` that the caller may read."""
-    line = readable_heads(caller, t.Ref.repository_id.in_(repositories))
-    statement = selection(caller).join(line, line.c.id == t.Commit.id).where(line.c.is_readable)
-    return {row.repository_id: commit_of(row) for row in tx.execute(statement)}
-
-
-def readable_heads(caller: Caller, condition: ColumnElement[bool] | None = None) -> CTE:
-    """The heads of `main` where the condition holds, and below each that the caller may not read, the commits down to the
-    first that they may: columns id, repository_id, tags, parents, is_readable, passed."""
-    f = t.Ref
-    start = walked(caller, f, f.commit_id, literal(0))
-    return continued(caller, start.where(f.name == main, *([] if condition is None else [condition])), 1)
-
-
-def line_from(caller: Caller, repository: UUID, id: str, most: int | None = None) -> CTE:
-    """A commit and those before it, until so many are passed that the caller may read: columns as of `readable_heads`."""
-    start = aliased(t.Commit)
-    first = walked(caller, start, start.id, literal(0)).where(start.id == id, start.repository_id == repository)
-    return continued(caller, first, most)
-
-
-def continued(caller: Caller, first: Any, most: int | None) -> CTE:
-    line = first.cte(recursive=True)
-    passed = line.c.passed + cast(line.c.is_readable, Integer)
-    further = walked(caller, line, line.c.parents[1], passed)
-    whole: CTE = line.union_all(further if most is None else further.where(passed < most))
-    return whole
-
-
-def walked(caller: Caller, above: Any, next_id: Any, passed: Any) -> Any:
-    """The commits that the rows above lead to, and whether the caller may read them.
-
-    Args:
-        next_id: of the commit that each row above leads to.
-        passed: how many that the caller may read stand before it.
-    """
-    c, r = aliased(t.Commit), aliased(t.Repository)
-    v, origin = aliased(t.Version), aliased(t.Version)
-    readable = can_read_commit(caller, v, origin, r).label("is_readable")
-    return (
-        select(c.id, c.repository_id, c.tags, c.parents, readable, passed.label("passed"))
-        .select_from(above)
-        .join(c, c.id == next_id)
-        .join(r, r.id == c.repository_id)
-        .outerjoin(v, v.commit_id == c.id)
-        .outerjoin(origin, origin.id == c.origin_id)
-    )

@@ -29,7 +29,7 @@ from app.domain.names import key_of
 from app.domain.repository import Repository
 from app.lineage import tables as t
 from app.lineage.access import can_read_repository, can_read_version
-from app.lineage.commits import readable_heads
+from app.lineage.history import readable_heads
 from app.lineage.repositories import repository_of, selection
 
 most_counted = 2_000

@@ -12,7 +12,7 @@ from app.domain.names import RepositoryName
 from app.domain.repository import Repository
 from app.domain.version import File
 from app.errors import EntryNotFound, RevisionNotFound
-from app.lineage import aliases, commits, versions
+from app.lineage import aliases, commits, history, versions
 from app.lineage.commits import Ref
 from app.lineage.engine import Connection, Database
 from app.services import finding, revisions
@@ -67,7 +67,7 @@ class Browsing:
             snapshot = self._at(tx, caller, name, revision)
             repository, commit = snapshot.repository.id, snapshot.commit.id
             paths = [file.path for file in snapshot.files] if expand else []
-            return snapshot, commits.last_changes(tx, repository, commit, caller, paths) if paths else {}
+            return snapshot, history.last_changes(tx, repository, commit, caller, paths) if paths else {}
 
     def history(
         self, caller: Caller, name: RepositoryName, revision: str, start: str | None, limit: int
@@ -75,7 +75,7 @@ class Browsing:
         """Newest first, from `start` on, and where the next page starts. Raises: NotFound, Deleted, RevisionNotFound."""
         with self.database.read() as tx:
             repository, commit = revisions.commit_at(tx, name, revision, caller)
-            return commits.history(tx, repository.id, start or commit.id, caller, limit)
+            return history.page(tx, repository.id, start or commit.id, caller, limit)
 
     def refs(self, caller: Caller, name: RepositoryName) -> tuple[list[Ref], list[Ref]]:
         """Branches, and as tags the published versions' numbers and the aliases. Raises: NotFound, Deleted."""
@@ -84,7 +84,7 @@ class Browsing:
             heads = [
                 Ref(ref.name, head.id)
                 for ref in commits.refs(tx, repository.id)
-                if (head := commits.at_ref(tx, repository.id, ref.name, caller)) is not None
+                if (head := history.at_ref(tx, repository.id, ref.name, caller)) is not None
             ]
             numbered = versions.list_versions(tx, repository.id, caller, None, most_tags)
             tags = [Ref(str(version.number), version.commit) for version in numbered]
@@ -122,7 +122,7 @@ class Browsing:
             limit=limit,
         )
         with self.database.read() as tx:
-            heads: dict[UUID, Any] = commits.heads(tx, [repository.id for repository in found], caller)
+            heads: dict[UUID, Any] = history.heads(tx, [repository.id for repository in found], caller)
             return [
                 (
                     repository,
@@ -136,6 +136,6 @@ class Browsing:
         """Raises: NotFound, Deleted, Forbidden, RevisionNotFound of a branch that is not there."""
         with self.database.read() as tx:
             repository = finding.writable(tx, name, caller)
-            if revision is not None and commits.at_ref(tx, repository.id, revision, caller) is None:
+            if revision is not None and history.at_ref(tx, repository.id, revision, caller) is None:
                 raise RevisionNotFound(repository.full_name, revision)
             return repository

@@ -28,7 +28,7 @@ from app.errors import (
     UnsupportedFeature,
 )
 from app.formats.inspection import Inspection
-from app.lineage import audit, blobs, commits, recalls, repositories, versions
+from app.lineage import audit, blobs, commits, history, recalls, repositories, versions
 from app.lineage.engine import Connection, Database
 from app.objects.store import ObjectStore
 from app.services import finding, revisions
@@ -186,7 +186,7 @@ class Committing:
 
     def _head(self, tx: Connection, repository: Repository, branch: str, caller: Caller) -> Commit:
         """Where a branch is to the caller. Raises: RevisionNotFound."""
-        head = commits.at_ref(tx, repository.id, branch.removeprefix("refs/heads/"), caller)
+        head = history.at_ref(tx, repository.id, branch.removeprefix("refs/heads/"), caller)
         if head is None:
             raise RevisionNotFound(repository.full_name, branch)
         return head

@@ -8,7 +8,7 @@ from app.domain.names import RepositoryName
 from app.domain.reference import Selector, commit_id
 from app.domain.repository import Repository
 from app.errors import InvalidReference, RevisionNotFound
-from app.lineage import commits, versions
+from app.lineage import commits, history, versions
 from app.lineage.engine import Connection
 from app.services import finding
 
@@ -31,7 +31,7 @@ def find(tx: Connection, repository: Repository, revision: str, caller: Caller) 
     """None if there is none that the caller may read."""
     if commit_id.fullmatch(revision):
         return commits.get(tx, repository.id, revision, caller)
-    at_branch = commits.at_ref(tx, repository.id, revision, caller)
+    at_branch = history.at_ref(tx, repository.id, revision, caller)
     if at_branch is not None:
         return at_branch
     try:

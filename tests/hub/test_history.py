@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.caller import Caller
-from app.lineage import commits
+from app.lineage import history
 from tests.api.conftest import Registry, User, done, make_adapter
 from tests.hub import talking
 from tests.hub.talking import create, get, line, pushed
@@ -67,11 +67,11 @@ def test_the_end_of_a_history_is_read_without_the_rest(registry: Registry, what:
         repository = tx.execute(text("SELECT id FROM repositories")).scalar_one()
     with registry.services.database.read() as tx:
         before = tx.execute(read_rows).scalar_one()
-        head = commits.at_ref(tx, repository, "main", Caller())
+        head = history.at_ref(tx, repository, "main", Caller())
         assert head is not None
         assert head.message == f"number {length}"
         if what == "page":
-            shown, following = commits.history(tx, repository, head.id, Caller(), 20)
+            shown, following = history.page(tx, repository, head.id, Caller(), 20)
             assert ([commit.message for commit in shown][-1], following) == (
                 f"number {length - 19}",
                 f"{length - 20:040}",
