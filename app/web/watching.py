@@ -136,6 +136,7 @@ def answer(
         is_evicted=view.merge.is_evicted,
         is_readable=view.is_result_readable,
         may_merge=Scope.MERGE in caller.scopes,
+        default_visibility=services.registering.default_visibility.value,
         may_publish=Scope.MERGE in caller.scopes and Scope.WRITE in caller.scopes,
         is_mine=view.merge.user == caller.user_id,
         kept=kept,

@@ -239,6 +239,20 @@ def test_a_token_that_may_not_merge_plans_and_does_not_start(
     expect(page.get_by_role("button", name="Start the merge")).to_have_count(0)
 
 
+def test_who_was_signed_out_elsewhere_signs_in_and_goes_on_where_they_were(
+    site: Site, team: User, signed_in: SignedIn
+) -> None:
+    page = signed_in(team)
+    page.goto("/merges/new?layer=cabinet/dialogue@1.0.0")
+    page.context.clear_cookies()
+    page.get_by_label("Weight of layer 1", exact=True).fill("0.5")
+    expect(page).to_have_url(re.compile("/login"))
+    page.get_by_label("Token").fill(team.token or "")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Weight of layer 1", exact=True)).to_have_value("0.5")
+    expect(page.locator("#plan-state")).to_have_text("Ready")
+
+
 def test_a_waiting_merge_is_withdrawn(site: Site, team: User, signed_in: SignedIn) -> None:
     page = signed_in(team)
     merge = team.post("/merges", {"layers": [{"adapter": "cabinet/tools@1.0.0", "weight": 0.123}]}).json()

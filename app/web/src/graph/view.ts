@@ -1,29 +1,15 @@
 // A lineage drawn as SVG: panned, zoomed, collapsed, searched, and walked along with the arrow keys.
 
+import { Dragging, type Place } from "./dragging";
 import { layout, type Layout, type Point } from "./layout";
-import type { Lineage, LineageEdge } from "./lineage";
+import type { Lineage } from "./lineage";
+import { box, classesOf, cornerOf, curve, drawnInCells, margin, routed, type Routed, shortened, step, svg, text } from "./shapes";
 
-export const box = { width: 200, height: 46 };
-export const step = { layer: 284, node: 62 };
-const margin = 40;
-/** Between two edges that join the same boxes. */
-const lane = 7;
-const longestLabel = 27;
-const cellHeight = 6 * step.node;
+/** Of more, dashes are left out while they move. */
 const manyEdges = 300;
 const zooms = { least: 0.05, readable: 0.6, near: 0.8, most: 2.5, factor: 1.25 };
 /** So much of the drawing stays in sight, however far it is dragged. */
 const keptInSight = 60;
-
-interface Place {
-  x: number;
-  y: number;
-}
-
-interface Routed {
-  edge: LineageEdge;
-  points: Point[];
-}
 
 interface Drawn {
   link: SVGAElement;
@@ -44,9 +30,7 @@ export class GraphView {
   #shift: Place = { x: 0, y: 0 };
   #current: string;
   #found = new Set<string>();
-  /** Buttons and fingers that are down, and where they were last. */
-  #pointers = new Map<number, Place>();
-  #hasMoved = false;
+  #dragging: Dragging;
   #isFitted = false;
 
   constructor(
@@ -59,16 +43,10 @@ export class GraphView {
     this.#svg.addEventListener("click", (event) => this.#onClick(event));
     this.#svg.addEventListener("pointerover", (event) => {
       // what flies by under a moving drawing was not pointed at
-      if (!this.#pointers.size) this.#light(idUnder(event.target) ?? this.#current);
+      if (!this.#dragging.isGoingOn) this.#light(idUnder(event.target) ?? this.#current);
     });
     this.#svg.addEventListener("pointerleave", () => this.#light(this.#current));
-    host.addEventListener("pointerdown", (event) => this.#onDown(event));
-    host.addEventListener("pointermove", (event) => this.#onMove(event));
-    host.addEventListener("pointerup", (event) => this.#onUp(event));
-    host.addEventListener("pointercancel", (event) => this.#onUp(event));
-    // the browser would carry a link away instead of moving the drawing
-    host.addEventListener("dragstart", (event) => event.preventDefault());
-    host.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
+    this.#dragging = new Dragging(host, this);
     host.replaceChildren(this.#svg);
     this.draw();
     this.fit();
@@ -89,16 +67,16 @@ export class GraphView {
     if (!seen.has(this.#current)) this.#current = this.lineage.root;
     const roles = this.lineage.roles(this.lineage.root);
     const boxes = svg("g", {});
-    const routed = this.#pointsOf(edges);
+    const ways = routed(this.#layout, edges);
     this.#routed.clear();
-    for (const one of routed) {
+    for (const one of ways) {
       for (const end of [one.edge.child, one.edge.parent]) this.#routed.set(end, [...(this.#routed.get(end) ?? []), one]);
     }
     this.#litBoxes = [];
     this.#drawn.clear();
     for (const id of this.#layout.places.keys()) boxes.append(...this.#drawBox(id, roles.get(id)));
     this.#svg.setAttribute("viewBox", `0 0 ${this.#size.width} ${this.#size.height}`);
-    this.#svg.replaceChildren(drawnInCells(routed), this.#litLines, boxes);
+    this.#svg.replaceChildren(drawnInCells(ways), this.#litLines, boxes);
     this.host.classList.toggle("large", edges.length > manyEdges);
     // as high as what is drawn, where that is less than there is room
     this.host.style.setProperty("--drawn", `${this.#size.height}px`);
@@ -106,32 +84,9 @@ export class GraphView {
     this.#light(this.#current);
   }
 
-  /** The points of each edge: beside each other where several join the same boxes. */
-  #pointsOf(edges: LineageEdge[]): Routed[] {
-    return [...groupBy(edges, (edge) => `${edge.parent} ${edge.child}`)].flatMap(([pair, alike]) => {
-      const [{ parent, child }] = alike as [LineageEdge];
-      const stops = [
-        this.#layout.places.get(parent)!,
-        ...(this.#layout.routes.get(pair) ?? []),
-        this.#layout.places.get(child)!,
-      ].map((place) => this.#corner(place));
-      const points = stops.map(([x, y]): Point => [x + box.width / 2, y + box.height / 2]);
-      points[0]![0] += box.width / 2;
-      points.at(-1)![0] -= box.width / 2;
-      return alike.map((edge, index) => {
-        const shift = (index - (alike.length - 1) / 2) * lane;
-        return { edge, points: points.map(([x, y]): Point => [x, y + shift]) };
-      });
-    });
-  }
-
-  #corner([layer, place]: Point): Point {
-    return [margin + layer * step.layer, margin + place * step.node];
-  }
-
   #drawBox(id: string, role: string | undefined): SVGElement[] {
     const node = this.lineage.nodes.get(id)!;
-    const [x, y] = this.#corner(this.#layout.places.get(id)!);
+    const [x, y] = cornerOf(this.#layout.places.get(id)!);
     const marks = ["box"];
     if (id === this.lineage.root) marks.push("root");
     if (role) marks.push(role);
@@ -374,134 +329,8 @@ export class GraphView {
     const toggle = (event.target as Element).closest("[data-toggle]")?.getAttribute("data-toggle");
     if (toggle) this.toggle(toggle);
   }
-
-  // -- pointer and wheel --
-
-  #onDown(event: PointerEvent): void {
-    if (event.button !== 0) return;
-    if (!this.#pointers.size) this.#hasMoved = false;
-    this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  }
-
-  #onMove(event: PointerEvent): void {
-    const last = this.#pointers.get(event.pointerId);
-    if (!last) return;
-    if (!event.buttons) {
-      // let go elsewhere
-      this.#onUp(event);
-      return;
-    }
-    const here = { x: event.clientX, y: event.clientY };
-    // a trembling hand is no drag: the link below is meant
-    if (!this.#hasMoved && distance(last, here) < 4) return;
-    if (!this.#hasMoved) {
-      this.#hasMoved = true;
-      this.host.setPointerCapture(event.pointerId);
-      this.host.classList.add("dragging");
-    }
-    this.#pointers.set(event.pointerId, here);
-    const other = [...this.#pointers.values()].find((place) => place !== here);
-    if (!other) {
-      this.pan(here.x - last.x, here.y - last.y);
-      return;
-    }
-    // between two fingers stays what was between them
-    const bounds = this.host.getBoundingClientRect();
-    const between = { x: (here.x + other.x) / 2 - bounds.left, y: (here.y + other.y) / 2 - bounds.top };
-    this.zoomBy(distance(here, other) / Math.max(distance(last, other), 1), between);
-    this.pan((here.x - last.x) / 2, (here.y - last.y) / 2);
-  }
-
-  #onUp(event: PointerEvent): void {
-    this.#pointers.delete(event.pointerId);
-    if (!this.#pointers.size) this.host.classList.remove("dragging");
-  }
-
-  /** With Ctrl or ⌘, and of a pinch on a touchpad, it zooms; alone it scrolls the page, as everywhere. */
-  #onWheel(event: WheelEvent): void {
-    if (!event.ctrlKey && !event.metaKey) return;
-    event.preventDefault();
-    const bounds = this.host.getBoundingClientRect();
-    const at = { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
-    this.zoomBy(Math.exp(-event.deltaY / 300), at);
-  }
-}
-
-function distance(one: Place, other: Place): number {
-  return Math.hypot(one.x - other.x, one.y - other.y);
-}
-
-function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(key(item));
-    if (group) group.push(item);
-    else groups.set(key(item), [item]);
-  }
-  return groups;
 }
 
 function idUnder(target: EventTarget | null): string | null {
   return target instanceof Element ? (target.closest("[data-id]")?.getAttribute("data-id") ?? null) : null;
 }
-
-function svg<K extends keyof SVGElementTagNameMap>(
-  name: K,
-  attributes: Record<string, string | number>,
-): SVGElementTagNameMap[K] {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, `${value}`);
-  return element;
-}
-
-function text(kind: string, x: number, y: number, content: string): SVGTextElement {
-  const element = svg("text", { class: kind, x, y });
-  element.textContent = content;
-  return element;
-}
-
-function classesOf(edge: LineageEdge): string {
-  return ["line", edge.relation, ...(edge.role ? [edge.role] : [])].join(" ");
-}
-
-/**
- * All edges, cut where they pass a layer, and what lies in one part of the drawing as one path. Whole edges would reach
- * across half of it, and be painted again for each piece of it that comes into sight: with 1,000 versions that took most of the time.
- */
-function drawnInCells(routed: Routed[]): SVGGElement {
-  const cells = new Map<string, { classes: string; pieces: string[] }>();
-  for (const { edge, points } of routed) {
-    const classes = classesOf(edge);
-    for (let index = 1; index < points.length; index++) {
-      const [from, to] = [points[index - 1]!, points[index]!];
-      const cell = `${classes} ${from[0]} ${Math.floor((from[1] + to[1]) / 2 / cellHeight)}`;
-      const found = cells.get(cell) ?? { classes, pieces: [] };
-      cells.set(cell, found);
-      found.pieces.push(curve([from, to]));
-    }
-  }
-  const group = svg("g", {});
-  group.append(...[...cells.values()].map(({ classes, pieces }) => svg("path", { class: classes, d: pieces.join("") })));
-  return group;
-}
-
-/** From parent to child, level at each point. */
-export function curve(points: Point[]): string {
-  const [[x, y], ...others] = points as [Point, ...Point[]];
-  let path = `M${x} ${y.toFixed(1)}`;
-  let [fromX, fromY] = [x, y];
-  for (const [toX, toY] of others) {
-    const bend = (toX - fromX) / 2;
-    path += `C${fromX + bend} ${fromY.toFixed(1)} ${toX - bend} ${toY.toFixed(1)} ${toX} ${toY.toFixed(1)}`;
-    [fromX, fromY] = [toX, toY];
-  }
-  return path;
-}
-
-/** Cut in the middle: namespaces differ at the beginning, names of one family at the end. */
-export function shortened(name: string): string {
-  if (name.length <= longestLabel) return name;
-  const head = Math.floor((longestLabel - 1) / 2);
-  return `${name.slice(0, head)}…${name.slice(head + 1 - longestLabel)}`;
-}
-

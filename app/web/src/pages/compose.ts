@@ -67,8 +67,8 @@ async function show(data: URLSearchParams, history: "push" | "replace" | "none")
     announce("plan-state", "The server does not answer. What you see may be old.");
     return;
   }
-  if (!answer.ok) {
-    // what only a page of its own can tell: signed out, say
+  if (!answer.ok || new URL(answer.url).pathname !== "/merges/new") {
+    // what only a page of its own can tell: somebody was signed out, say
     location.assign(`/merges/new?${data}`);
     return;
   }

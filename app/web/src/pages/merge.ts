@@ -41,13 +41,13 @@ function tell({ state, progress }: News): void {
 /** The page as it is now, with the result. */
 async function finish(): Promise<void> {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) {
+  const fresh = await regions(answer);
+  const next = fresh.getElementById("merge");
+  if (!next) {
+    // what only a page of its own can tell: somebody was signed out, say
     location.reload();
     return;
   }
-  const fresh = await regions(answer);
-  const next = fresh.getElementById("merge");
-  if (!next) return;
   document.title = fresh.title;
   document.getElementById("merge")!.replaceWith(document.adoptNode(next));
   document.getElementById("merge-title")?.focus({ preventScroll: true });
