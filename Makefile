@@ -46,9 +46,11 @@ bench: $(bin)/.installed-tests $(VENV)/mergekit/.installed  ## time, memory and 
 	@status=0; for benchmark in model_memory planning kernel http slow_clients transfers hub_upload; do \
 		echo "== $$benchmark"; $(bin)/python -m benchmarks.$$benchmark || status=1; done; exit $$status
 
-soak: $(bin)/.installed-tests  ## ten minutes of push, merge, delete and collect; files of 1.5 GB by the Hub's clients
+soak: $(bin)/.installed-tests  ## ten minutes of push, merge, delete and collect; files of 1.5 GB by the Hub's clients; stacks, impact and recalls at length
 	SOAK_SECONDS=600 $(bin)/pytest tests/collection/test_soak.py -q </dev/null
 	HUB_LARGE_MIB=1431 $(bin)/pytest tests/hub/test_large_files.py -q -s </dev/null
+	LINEAGE_DAGS=200 STACK_EVENTS=1000 $(bin)/pytest $(PYTEST_FLAGS) tests/lineage/test_recalls_and_impact.py \
+		tests/api/test_following_at_length.py -q </dev/null
 
 fuzz: $(bin)/.installed-tests  ## ten times the attacks of `make test`, with a fresh seed (FUZZ_SEED repeats one)
 	FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM} FUZZ_SCALE=10 $(bin)/pytest $(PYTEST_FLAGS) tests/fuzz </dev/null

@@ -132,15 +132,16 @@ def ancestors(database: Database, dag: Dag, place: int) -> Callable[[], object]:
     return lambda: Tracing(database).trace(caller, name, ref, Direction.ANCESTORS, None)
 
 
-def recall(database: Database, dag: Dag, place: int) -> str:
+def recall(database: Database, clock: Clock, dag: Dag, place: int) -> str:
     """Its time and that of its undoing, with all that is told of it."""
     recalling, caller = Recalling(database), dag.caller(dag.repository[place] % 2)
     reference = f"{dag.name(place)}@{dag.number(place)}"
-    took, undone = [], []
+    took, undone, cpu = [], [], []
     for _ in range(recalls):
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), clock.cpu_seconds()
         made = recalling.recall(caller, reference, "benchmark", Severity.LOW)
         took.append(time.perf_counter() - began)
+        cpu.append(clock.cpu_seconds() - spent)
         with database.begin() as tx:
             count = text("SELECT count(*) FROM recall_marks WHERE recall_id = :recall")
             reached = tx.execute(count, {"recall": made.id}).scalar_one()
@@ -148,7 +149,7 @@ def recall(database: Database, dag: Dag, place: int) -> str:
         recalling.undo(caller, made.id)
         undone.append(time.perf_counter() - began)
     shown = [f"median {statistics.median(times):.2f} s, fastest {min(times):.2f}" for times in (took, undone)]
-    return f"recall that reaches {reached:,}: {shown[0]}; its undoing: {shown[1]}"
+    return f"recall that reaches {reached:,}: {shown[0]}, CPU {min(cpu):.2f} s; its undoing: {shown[1]}"
 
 
 def furnish(database: Database) -> None:
@@ -182,7 +183,7 @@ def main(size: int) -> None:
                 f"ancestors of a chain {chain_length:,} deep:              {clock.take(ancestors(database, dag, place))}"
             )
             for name in ("10,000 below", "leaf"):
-                print(recall(database, dag, places[name]))
+                print(recall(database, clock, dag, places[name]))
             database.close()
         finally:
             postgres.stop()

@@ -274,6 +274,18 @@ def insert_proposal(tx: Connection, stack: UUID, outcome: Outcome, because: Beca
     return number
 
 
+def is_proposed_since(tx: Connection, lock: Lock, digest: Digest) -> bool:
+    """Whether an outcome was proposed after a lock, and neither withdrawn nor accepted since."""
+    p = t.Proposal
+    statement = select(p.number).where(
+        p.stack_id == lock.stack,
+        p.digest == digest,
+        p.created_at > lock.created_at,
+        p.state.in_([ProposalState.OPEN.value, ProposalState.REJECTED.value]),
+    )
+    return tx.execute(statement.limit(1)).first() is not None
+
+
 def withdraw_proposals(tx: Connection, stack: UUID) -> bool:
     """Whether one was open."""
     p = t.Proposal

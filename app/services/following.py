@@ -72,7 +72,9 @@ class Following:
                     standing = None if last is None else last.digest
                 stacks.note_resolution(tx, id, standing, described(error))
                 return
-            is_new = outcome.digest != stack.resolved
+            # a lock that somebody went back to stays until it is recalled: then the outcome that was left is a new one again
+            is_left = last is not None and is_recalled and not stacks.is_proposed_since(tx, last, outcome.digest)
+            is_new = outcome.digest != stack.resolved or is_left
             if is_new:
                 stacks.note_resolution(tx, id, outcome.digest, None)
                 stacks.withdraw_proposals(tx, id)

@@ -26,7 +26,14 @@ def upgrade() -> None:
     op.add_column("repositories", sa.Column("on_recall", sa.Text(), server_default="move", nullable=False))
     op.create_check_constraint("on_recall", "repositories", "on_recall in ('move', 'keep')")
     op.add_column("alias_events", sa.Column("by_recall", sa.Boolean(), server_default=sa.text("false"), nullable=False))
-    op.create_index("ix_versions_base_digest", "versions", [sa.text("(base_model ->> 'digest')")], unique=False)
+    op.create_index(
+        "ix_versions_base_digest",
+        "versions",
+        [sa.text("(base_model ->> 'digest')")],
+        unique=False,
+        postgresql_where=sa.text("(base_model ->> 'digest') is not null"),
+    )
+    op.execute("ALTER TABLE versions SET (fillfactor = 50)")
 
     op.create_table(
         "stacks",
@@ -202,6 +209,7 @@ def downgrade() -> None:
         "stacks",
     ):
         op.drop_table(table)
+    op.execute("ALTER TABLE versions RESET (fillfactor)")
     op.drop_index("ix_versions_base_digest", table_name="versions")
     op.drop_column("alias_events", "by_recall")
     op.drop_column("repositories", "on_recall")

@@ -1,6 +1,5 @@
 """Stacks kept current: events against what is computed from scratch; policies; exactly one lock per change of outcome."""
 
-import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,26 +9,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app.domain.caller import Caller
-from app.errors import MergeFailed, RegistryError
+from app.errors import MergeFailed
 from app.lineage import repositories, stacks
 from app.services.executing import most_attempts
 from tests.api.conftest import Registry, User, done, make_adapter, refused
 from tests.api.test_stacks import put, versions_of
-
-
-def outcome_from_scratch(registry: Registry, stack: str) -> str | None:
-    """The digest that a resolution has now; None if there is none. Nothing is kept."""
-    services = registry.services
-    with services.database.begin() as tx:
-        found = stacks.find(tx, UUID(stack))
-        assert found is not None
-        try:
-            digest: str | None = services.stacking.outcome(tx, found, told_to=Caller(is_admin=True)).digest
-        except RegistryError:
-            digest = None
-        tx.rollback()
-    return digest
 
 
 def jobs(registry: Registry, *, twice: bool) -> None:
@@ -49,84 +33,6 @@ def jobs(registry: Registry, *, twice: bool) -> None:
                 services.following.tell()
             else:
                 services.following.update(UUID(job.args["stack"]))
-
-
-def digests(registry: Registry, stack: str) -> list[str]:
-    with registry.services.database.read() as tx:
-        return list(
-            tx.execute(
-                text("SELECT digest FROM locks WHERE stack_id = CAST(:stack AS uuid) ORDER BY number"), {"stack": stack}
-            ).scalars()
-        )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_after_random_events_every_stack_has_the_lock_that_is_computed_from_scratch(
-    registry: Registry, seed: int
-) -> None:
-    dice = random.Random(seed)
-    alice = registry.user("alice")
-    files = [make_adapter(number, rank=1, shape=(4, 3), modules=("m.q_proj",)).files for number in range(12)]
-    names = ["base", "x", "y", "z"]
-    published: list[str] = []
-    recalls: list[str] = []
-
-    def publish() -> None:
-        name = dice.choice(names)
-        parents = [version for version in published if not version.startswith(f"alice/{name}@")]
-        builds_on = dice.sample(parents, 1) if parents and dice.random() < 0.7 else []
-        if alice.get(f"/repositories/alice/{name}").status_code == 404:
-            alice.repository(name)
-        answer = alice.try_publish(f"alice/{name}", dice.choice(files), builds_on=builds_on)
-        if answer.status_code == 201:
-            published.append(answer.json()["reference"])
-
-    for _ in range(6):
-        publish()
-    for name in names:
-        if alice.get(f"/repositories/alice/{name}").status_code == 404:
-            alice.repository(name)
-    followed: dict[str, list[str | None]] = {}
-    for number in range(5):
-        wanted = [
-            {"adapter": f"alice/{name}", "range": dice.choice(["", ">=1", "<1.3"])}
-            for name in dice.sample(names, dice.randint(1, 3))
-        ]
-        if number == 0:
-            wanted[0] = {"adapter": "alice/x@prod"}
-        followed[put(alice, f"alice/stack{number}", *wanted, update="auto")["uuid"]] = []
-
-    for step in range(24):
-        kind = dice.choice(["publish", "publish", "publish", "alias", "delete", "recall", "undo", "hide"])
-        some = dice.choice(published)
-        name, _, version = some.partition("@")
-        if kind == "publish":
-            publish()
-        elif kind == "alias":
-            alice.put(f"/repositories/{name}/aliases/prod", {"version": version})
-        elif kind == "delete":
-            alice.delete(f"/repositories/{name}/versions/{version}")
-        elif kind == "recall":
-            answer = alice.post("/recalls", {"version": some, "reason": "random"})
-            recalls += [answer.json()["id"]] if answer.status_code == 201 else []
-        elif kind == "undo" and recalls:
-            alice.delete(f"/recalls/{recalls.pop()}")
-        elif kind == "hide":
-            visibility = dice.choice(["public", "private"])
-            done(alice.patch(f"/repositories/{name}", {"visibility": visibility}))
-        jobs(registry, twice=step % 2 == 1)
-        for stack, history in followed.items():
-            scratch = outcome_from_scratch(registry, stack)
-            if scratch is not None and (not history or history[-1] != scratch):
-                history.append(scratch)
-            assert digests(registry, stack) == history, (step, kind, some)
-    assert sum(len(history) for history in followed.values()) > len(followed)
-    with registry.services.database.read() as tx:
-        executions = list(
-            tx.execute(text("SELECT recipe_digest FROM merge_executions WHERE state <> 'cancelled'")).scalars()
-        )
-    assert len(set(executions)) == len(executions)
 
 
 def proposals(user: User, stack: str) -> list[dict[str, Any]]:
@@ -293,6 +199,32 @@ def test_a_recall_proposes_a_lock_without_it_even_where_versions_are_pinned(regi
     done(alice.delete(f"/recalls/{made[1]['id']}"), 204)
     registry.work()
     assert [it["state"] for it in proposals(alice, "alice/chat")] == ["withdrawn"]
+
+
+@pytest.mark.parametrize("update", ["auto", "propose"])
+def test_a_lock_that_somebody_went_back_to_is_left_when_it_is_recalled(registry: Registry, update: str) -> None:
+    alice = registry.user("alice")
+    for number in range(2):
+        alice.publish("alice/x", make_adapter(number), version=f"1.{number}.0")
+    put(alice, "alice/chat", "alice/x@<1.1", update=update)
+    done(alice.post("/stacks/alice/chat/lock"), 201)
+    put(alice, "alice/chat", "alice/x", update=update, status=200)
+    done(alice.post("/stacks/alice/chat/lock"), 201)
+    done(alice.post("/stacks/alice/chat/rollback", {"lock": 1}), 201)
+    registry.work()
+    assert done(alice.get("/stacks/alice/chat"))["lock"]["number"] == 3
+    done(alice.post("/recalls", {"version": "alice/x@1.0.0", "reason": "bad"}), 201)
+    registry.work()
+    lock = done(alice.get("/stacks/alice/chat"))["lock"]
+    if update == "auto":
+        assert (lock["number"], lock["because"], versions_of(lock)) == (4, "recall", ["alice/x@1.1.0"])
+        return
+    (found,) = proposals(alice, "alice/chat")
+    assert (lock["number"], found["because"], versions_of(found)) == (3, "recall", ["alice/x@1.1.0"])
+    done(alice.post("/stacks/alice/chat/proposals/1/reject"), 204)
+    done(alice.put("/repositories/alice/x/aliases/prod", {"version": "1.1.0"}))
+    registry.work()
+    assert [it["state"] for it in proposals(alice, "alice/chat")] == ["rejected"], "it is not proposed again"
 
 
 def test_a_stack_that_follows_is_merged_again_without_what_was_recalled(registry: Registry) -> None:

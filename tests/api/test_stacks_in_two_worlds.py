@@ -105,12 +105,12 @@ def play(registry: Registry, script: Script, people: tuple[User, User, User], ho
             script.note(user.get(path))
 
     look(carol)
-    script.note(
+    hook = script.note(
         alice.post(
             "/webhooks",
             {"url": hooks, "events": ["version.recalled", "version.restored", "alias.moved"], "namespace": "alice"},
         )
-    )
+    ).json()["id"]
     layers = [{"adapter": "alice/a"}, {"adapter": "dave/b", "weight": 0.5}]
     for stack in ("carol/mine", "carol/other"):
         script.note(carol.put(f"/stacks/{stack}", {"layers": layers, "update": "auto"}))
@@ -134,6 +134,10 @@ def play(registry: Registry, script: Script, people: tuple[User, User, User], ho
     script.note(alice.delete(f"/recalls/{recall['id']}"))
     registry.work()
     alice.publish("alice/a", make_adapter(9), version="1.2.0")
+    registry.work()
+    sent = script.note(alice.get(f"/webhooks/{hook}/deliveries")).json()["items"]
+    script.note(alice.post(f"/webhooks/{hook}/deliveries/{sent[-1]['id']}/replay"))
+    script.note(carol.get(f"/webhooks/{hook}/deliveries"))
     registry.work()
     look(carol)
     look(alice)
