@@ -87,6 +87,14 @@ def test_a_shard_may_name_more_xorbs_than_a_statement_has_parameters(registry: R
     assert (answer.status_code, "are not here" in answer.text) == (400, True)
 
 
+def test_a_large_shard_is_sent_away_from_where_newer_servers_take_it_like_a_small_one(registry: Registry) -> None:
+    alice = registry.user("alice")
+    base = cas(alice, create(alice, "one"))
+    # a client goes on by the older way after a 404 alone
+    answers = [alice.request("POST", f"{base}/v2/shards", content=bytes(size)) for size in (0, 10, 5_000_000)]
+    assert [answer.status_code for answer in answers] == [404] * 3
+
+
 def test_a_generation_ends_when_its_time_is_over(registry: Registry) -> None:
     services = registry.services
     now = 1_000_000.0
