@@ -158,7 +158,9 @@ def touching() -> Prepared:
         )
         .correlate(r)
     )
-    return Prepared(update(r).where(r.id == bindparam("touched"), ~hidden.exists()).values(updated_at=func.now()))
+    # not the time of the transaction: one merge may become versions of several repositories, and they are listed in an order
+    now = func.clock_timestamp()
+    return Prepared(update(r).where(r.id == bindparam("touched"), ~hidden.exists()).values(updated_at=now))
 
 
 touch_repository = touching()
