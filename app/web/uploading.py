@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from io import BytesIO
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ from app.domain.base_model import BaseModel, same_base
 from app.domain.caller import Caller, MemberRole, Scope
 from app.domain.lineage import Kind, VersionState
 from app.domain.names import RepositoryName
-from app.domain.repository import Repository, Visibility
+from app.domain.repository import Repository
 from app.domain.version import Version
 from app.errors import CrossSiteRequest, MalformedRequest, Missing, RegistryError, Unavailable
 from app.formats import adapter_config, header, peft_names
@@ -69,7 +69,7 @@ class Asked:
     initialized_from: str = ""
     notes: str = ""
     card: str = ""
-    files: tuple[str, ...] = field(default=())
+    files: tuple[str, ...] = ()
     """Names of those that were chosen; no page can choose them again for anybody."""
 
     @classmethod
@@ -212,7 +212,6 @@ def shown(
         there=there,
         namespaces=namespaces,
         visibility=asked.visibility or services.registering.default_visibility.value,
-        visibilities=Visibility,
         parents=[*zip(asked.builds_on, asked.weights, strict=True), *([("", "")] * blank)],
         error=error,
         told=None if error is None else sentence(error.detail),

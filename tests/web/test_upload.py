@@ -177,7 +177,7 @@ def test_a_session_that_ended_costs_nothing_that_was_typed(site: Site, signed_in
     other.goto("/")
     other.locator(".site-nav summary").click()
     other.get_by_role("button", name="Sign out").click()
-    expect(other.get_by_role("link", name="Sign in")).to_be_visible()
+    expect(other.locator(".site-nav").get_by_role("link", name="Sign in")).to_be_visible()
     page.get_by_role("button", name="Publish").click()
     page.locator("#form-error").get_by_role("link", name="Sign in again").click()
     page.get_by_label("Token").fill(kurt.token or "")
