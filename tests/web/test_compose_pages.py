@@ -12,6 +12,7 @@ import pytest
 from httpx2 import Response
 
 from tests.api.conftest import User, done, make_adapter, refused
+from tests.api.test_merging import base_model
 from tests.web.conftest import Site
 from tests.web.merging import finished, merged
 
@@ -178,6 +179,26 @@ def test_a_plan_is_started_as_its_url_says(team: User) -> None:
     second = done(team.get(f"/merges/{repeated.headers['location'].rsplit('/', 1)[1]}"))
     assert second["recipe"] == recipe
     assert second["cached"]
+
+
+def test_a_model_is_merged_shown_and_published(team: User) -> None:
+    team.repository("base", kind="model")
+    team.publish("team/base", base_model())
+    team.publish("team/onbase", make_adapter(14, base="team/base"))
+    fields = [*layers("team/onbase@1.0.0"), ("output", "model"), ("dtype", "bfloat16")]
+    page = composed(team, *fields)
+    assert "team/base@1.0.0" in page.text
+    assert "A model, linear, bfloat16" in page.text
+    started = team.request("POST", f"/merges/new?{urlencode(fields)}", headers={**as_page, **form})
+    id = started.headers["location"].rsplit("/", 1)[1]
+    report = finished(team, id)["report"]
+    shown = team.request("GET", f"/merges/{id}", headers=as_page).text
+    assert f"A model: {report['changed_tensors']} of {report['tensors']} tensors were changed" in shown
+    assert "model.safetensors" in shown
+    body = urlencode({"repository": "team/whole"})
+    made = team.request("POST", f"/merges/{id}/publish", headers={**as_page, **form}, content=body)
+    assert made.headers["location"] == "/team/whole?version=1.0.0"
+    assert done(team.get("/repositories/team/whole"))["kind"] == "model"
 
 
 def test_what_cannot_be_started_is_refused_and_shown(team: User) -> None:
