@@ -7,6 +7,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+longest_line = 24
+"""Characters that fit beside others on a phone."""
 units = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -55,9 +57,11 @@ def soft(text: str) -> Markup:
 
 
 def reference(text: str) -> Markup:
-    """A reference, its digest cut to what is enough to tell it from others; what stands after the @ stays in one line."""
+    """A reference, its digest cut to what is enough to tell it from others; what stands after the @ is not torn."""
     name, at, selector = text.partition("@")
     shown = short(selector) if selector.startswith("sha256:") else selector
+    if len(shown) > longest_line:
+        return soft(f"{name}{at}{shown}")
     return soft(name) + Markup('<span class="at">{}{}</span>').format(at, shown)
 
 
