@@ -163,3 +163,10 @@ def test_without_a_script_every_list_works(library: Site, new_context: Callable[
     page.get_by_role("region", name="Kind").get_by_role("link", name="adapter").click()
     assert "instruct-8b" in names(page)
     assert done(library.http.get("/api/v1/repositories?namespace=flora"))["items"]
+
+
+def test_the_reference_of_the_api_comes_from_this_server(site: Site, page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="REST API").click()
+    expect(page.locator(".opblock").first).to_be_visible()
+    assert page.locator(".opblock").count() > 40
