@@ -15,7 +15,8 @@ pip := $(bin)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 hub_clients := $(patsubst %,$(VENV)/hub-%/.installed,0.36 1.19 1.33 2.4)
 inputs := pyproject.toml client/pyproject.toml constraints.txt
 pages := app/web/static/.vite/manifest.json
-npm := PATH="$(abspath $(VENV))/node/bin:$$PATH" npm --prefix app/web
+# not by --prefix, which would have npm forget what is configured for all of this machine
+npm := cd app/web && PATH="$(abspath $(VENV))/node/bin:$$PATH" npm
 
 .PHONY: help run test check static demo bench soak fuzz hub-matrix clean
 
