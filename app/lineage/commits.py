@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     Connection,
+    Text,
     bindparam,
     delete,
     func,
@@ -81,7 +82,7 @@ insert_commit = Prepared(
         t.Commit.card,
         t.Commit.tags,
         t.Commit.origin_id,
-    )
+    ).values(words=func.to_tsvector("english", bindparam("readme", type_=Text)))
 )
 head_of_ref = Prepared(
     select(t.Ref.commit_id).where(t.Ref.repository_id == bindparam("repository"), t.Ref.name == bindparam("ref"))
@@ -106,6 +107,8 @@ class NewCommit:
     card: Mapping[str, Any]
     tags: Sequence[str] = ()
     origin: UUID | None = None
+    readme: str = ""
+    """What the repository can be found by, besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ def commit(tx: Connection, new: NewCommit) -> str:
         "card": dict(new.card),
         "tags": list(new.tags),
         "origin_id": new.origin,
+        "readme": new.readme,
     }
     insert_commit.run(tx, row)
     changed_paths.run(tx, {"id": id, "tree": new.tree, "parent": new.parents[0] if new.parents else None})

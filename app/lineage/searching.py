@@ -99,6 +99,7 @@ def conditions(search: Search, caller: Caller) -> list[ColumnElement[bool]]:
                 r.description.ilike(pattern),
                 func.array_to_string(r.tags, " ").ilike(pattern),
                 r.words.op("@@")(func.plainto_tsquery("english", word)),
+                r.id.in_(with_card_word(word, caller)),
             )
         )
     if search.kind is not None:
@@ -124,6 +125,13 @@ def with_card_tag(tag: str, caller: Caller) -> Select[Any]:
     """Repositories whose newest commit on `main`, of those that the caller may read, is found by this tag."""
     line = readable_heads(caller)
     return select(line.c.repository_id).where(line.c.is_readable, literal(tag) == any_(line.c.tags))
+
+
+def with_card_word(word: str, caller: Caller) -> Select[Any]:
+    """As `with_card_tag`, by a word of the card itself."""
+    line, c = readable_heads(caller), t.Commit
+    has_word = c.words.op("@@")(func.plainto_tsquery("english", word))
+    return select(line.c.repository_id).join(c, c.id == line.c.id).where(line.c.is_readable, has_word)
 
 
 def relevance(search: Search) -> ColumnElement[float]:

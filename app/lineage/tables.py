@@ -222,6 +222,8 @@ class Commit(Base):
     created_at: Mapped[datetime]
     card: Mapped[dict[str, Any]]
     """The data at the head of README.md."""
+    words: Mapped[str | None] = mapped_column(TSVECTOR)
+    """Of README.md, to find the repository by."""
     tags: Mapped[list[str]]
     # no foreign key: versions refer to commits
     origin_id: Mapped[UUID | None]

@@ -267,7 +267,7 @@ class Committing:
         message: str,
     ) -> Committed:
         """A commit that is no version."""
-        card = card_of(sources)
+        card, readme = card_of(sources)
         ref = branch.removeprefix("refs/heads/")
         origin, is_whole = commits.origin_of(tx, repository.id, head.id, set(files.values()))
         if not is_whole:
@@ -284,6 +284,7 @@ class Committing:
                 author_name=caller.name or "",
                 message=message,
                 card=card,
+                readme=readme,
                 tags=tags_of(repository.kind, card, is_version=False),
                 origin=origin,
             ),

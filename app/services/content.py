@@ -24,6 +24,8 @@ model_config = "config.json"
 model_index = "model.safetensors.index.json"
 pickled_models = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 largest_readme_bytes = 1024 * 1024
+longest_searched = 100_000
+"""Characters of a README: Postgres takes so many words at least, however different they are."""
 largest_text_bytes = 64 * 1024 * 1024
 """Of an index: a checkpoint of a thousand shards has one of some megabytes. The readers have limits of their own below it."""
 
@@ -41,6 +43,8 @@ class Content:
     summary: dict[str, Any]
     card: Mapping[str, Any] = field(default_factory=dict)
     """The data at the head of README.md; none, where that is not there or says nothing that can be read."""
+    readme: str = ""
+    """The text of README.md, as far as it is searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +62,21 @@ def stored(blob: BlobRecord, store: ByteStore) -> Source:
 
 def read_content(kind: Kind, sources: Mapping[str, Source]) -> Content:
     """What the files (by path) say. Raises: MissingFile, and every other InvalidContent."""
-    return replace(read_weights(kind, sources), card=card_of(sources))
+    card, readme = card_of(sources)
+    return replace(read_weights(kind, sources), card=card, readme=readme)
 
 
-def card_of(sources: Mapping[str, Source]) -> dict[str, Any]:
-    """The data of the README; a README is the publisher's own affair, so that a faulty one has none and stops nothing."""
-    readme = sources.get(card_file)
-    if readme is None or readme.inspection.size_bytes > largest_readme_bytes:
-        return {}
+def card_of(sources: Mapping[str, Source]) -> tuple[dict[str, Any], str]:
+    """The data of the README, and its text; a README is the publisher's own affair, so that a faulty one has no data and
+    stops nothing."""
+    file = sources.get(card_file)
+    if file is None or file.inspection.size_bytes > largest_readme_bytes:
+        return {}, ""
+    readme = file.read()
+    text = readme.decode(errors="replace").replace("\0", " ")[:longest_searched]
     with suppress(InvalidConfig):
-        return read_card(readme.read())
-    return {}
+        return read_card(readme), text
+    return {}, text
 
 
 def read_weights(kind: Kind, sources: Mapping[str, Source]) -> Content:

@@ -282,6 +282,7 @@ class Publishing:
                 author_name=caller.name or "",
                 message=message,
                 card=draft.content.card,
+                readme=draft.content.readme,
                 tags=tags_of(repository.kind, draft.content.card, base_model),
             ),
         )

@@ -260,6 +260,7 @@ def upgrade() -> None:
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("card", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+        sa.Column("words", postgresql.TSVECTOR(), nullable=True),
         sa.Column("tags", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column("origin_id", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(["author_id"], ["namespaces.id"], name=op.f("fk_commits_author_id")),

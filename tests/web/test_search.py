@@ -78,6 +78,23 @@ def test_words_are_found_in_names_descriptions_and_tags(
     assert sorted(name for name in names(page) if name in adapters) == found
 
 
+def test_words_are_found_in_the_newest_card_that_one_may_read(library: Site, page: Page, signed_in: SignedIn) -> None:
+    flora = library.user("flora")
+    card = b"# Watercolour\n\nGlazes and washes, on *cold-pressed* paper.\n"
+    flora.publish("flora/watercolour", make_adapter(20, base="acme/diffusion").files | {"README.md": card})
+    page.goto("/search?q=glaze+paper&namespace=flora")
+    assert names(page) == ["watercolour"]
+    flora.publish("flora/secret-8b", make_adapter(21).files | {"README.md": b"A zugzwang and a windmill"})
+    page.goto("/search?q=zugzwang")
+    assert names(page) == []
+    whose = signed_in(flora)
+    whose.goto("/search?q=zugzwang")
+    assert names(whose) == ["secret-8b"]
+    flora.publish("flora/watercolour", make_adapter(22, base="acme/diffusion").files | {"README.md": b"Empty"})
+    page.goto("/search?q=glaze&namespace=flora")
+    assert names(page) == []
+
+
 def test_the_best_match_comes_first(library: Site, page: Page) -> None:
     library.user("flora").repository("flora/topic", description="Nothing in particular")
     page.goto("/search?q=topic&namespace=flora")
