@@ -249,7 +249,7 @@ def merges_of(target: Target, stack: ModuleStack, store: ByteStore, device: torc
         return bytes_of(merged)
 
     for number, matrix in enumerate(matrices):
-        merge_rows, rows_at_once = merge_of(stack, matrix.transposed() if target.is_transposed else matrix, dtype)
+        merge_rows, rows_at_once = merge_of(stack, matrix, target.is_transposed, dtype)
         for first in range(0, rows, rows_at_once):
             yield partial(merge, merge_rows, number * rows, first, min(first + rows_at_once, rows))
 
@@ -279,13 +279,17 @@ def shape_of_each(stack: ModuleStack, fact: TensorFact) -> tuple[int, int]:
     return matrix_of(fact.shape)
 
 
-def merge_of(stack: ModuleStack, matrix: Matrix, dtype: torch.dtype) -> tuple[Merge, int]:
+def merge_of(stack: ModuleStack, matrix: Matrix, is_transposed: bool, dtype: torch.dtype) -> tuple[Merge, int]:
     """What is done to rows of a matrix of the base, for a result of `dtype`, and how many rows are taken at once."""
     if not stack.is_low_rank:
         # beside a rounding to bfloat16 that of float32 is next to nothing
-        tiled = matrix.tiled(torch.float32 if dtype is torch.bfloat16 else torch.float64)
+        oriented = matrix.transposed() if is_transposed else matrix
+        tiled = oriented.tiled(torch.float32 if dtype is torch.bfloat16 else torch.float64)
         return partial(tiled.add_to_base, dtype=dtype), tiled.tiles.rows_at_once
     factors = alone(matrix.factors)
+    if is_transposed:
+        # after the method: in the joint space of inputs not all of them do what they do in that of outputs
+        factors = [pair.transposed() for pair in factors]
     return Addition(factors, dtype).add_to_base, max(1, tile_values // factors[0].shape[1])
 
 

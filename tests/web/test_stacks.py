@@ -125,11 +125,11 @@ def test_the_feed_of_recalls(site: Site, page: Page) -> None:
     recall = {"version": "stella/bad@1.0.0", "reason": "Trained on the test set", "severity": "high"}
     done(stella.post("/recalls", recall), 201)
     page.goto("/recalls")
-    expect(page.get_by_text("Trained on the test set")).to_be_visible()
+    expect(page.get_by_text("Trained on the test set", exact=True)).to_be_visible()
     check_accessible(page)
     screenshot(page, "recalls")
     page.get_by_role("link", name="Undone").click()
-    expect(page.get_by_text("Trained on the test set")).to_have_count(0)
+    expect(page.get_by_text("Trained on the test set", exact=True)).to_have_count(0)
 
 
 def test_the_list_of_merges(site: Site, signed_in: SignedIn) -> None:
