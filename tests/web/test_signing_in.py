@@ -112,3 +112,16 @@ def test_nobody_is_signed_in_by_a_form_on_another_site(site: Site) -> None:
         form = {"token": site.user("alice").token, "csrf_token": "0" * 64}
         assert browser.post("/login", data=form).status_code == 403
         assert browser.cookies.get("glulam-session") is None
+
+
+@pytest.mark.parametrize("path", ["/docs", "/login", "/problems/deleted", "/problems/version-conflict"])
+def test_what_is_open_to_all_is_accessible(site: Site, page: Page, path: str) -> None:
+    answer = page.goto(path)
+    assert answer is not None
+    assert answer.status == 200
+    check_accessible(page)
+    if path == "/docs":
+        # what is folded is read, too
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        check_accessible(page)
+        screenshot(page, "docs")
